@@ -124,8 +124,13 @@ type Desk interface {
 	Present(ctx context.Context, org Organization, people []string, members int) (map[string]bool, error)
 }
 
-// Renamer is a desk that can change a member's name and primary address.
+// Renamer is a desk that can change a member's name and primary address. A person who belongs to several
+// organizations is nobody's to rename, so the pipeline asks Elsewhere first and renames only those who belong here alone.
 type Renamer interface {
+	// Elsewhere returns the same members with Elsewhere known: ElsewhereUnknown is no answer here.
+	// Errors: desk_unreadable, desk_unauthorized, rate_limited.
+	Elsewhere(ctx context.Context, org Organization, members []Member) ([]Member, error)
+
 	// Rename returns one outcome per item in its order; an error only when nothing was done.
 	Rename(ctx context.Context, org Organization, renames []Rename) ([]Outcome, error)
 }
