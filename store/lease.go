@@ -1,0 +1,216 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"contactsync"
+)
+
+// leasePoll is how often a run that waits for another one looks again: short, because somebody may be looking.
+const leasePoll = 100 * time.Millisecond
+
+// releaseTimeout bounds the end of a hold, which also happens when the caller has given up.
+const releaseTimeout = 10 * time.Second
+
+// Hold runs work while no other run of the project does, in this process or another. It waits while another holds
+// the project, and takes over from a holder that was not heard of for Options.LeaseTTL.
+//
+// The context that work gets carries a fence (contactsync.CheckFence) that lets writes through only while the lease
+// is proven to be ours for three more quarters of its time. It is cancelled when the lease is lost. A goroutine that
+// ends with Hold renews the lease. The lease is given back at the end, also when work fails or panics.
+//
+// The clocks of all processes are taken to agree, as they do on one machine.
+//
+// Errors: work's own; ErrLeaseLost, classed internal and worth a prompt retry; the context's while waiting.
+func (s *Store) Hold(ctx context.Context, project int64, work func(context.Context) error) (err error) {
+	h, err := s.acquire(ctx, project)
+	if err != nil {
+		return err
+	}
+	// Renewing and giving back go on when the caller has given up, for as long as work needs to come to an end.
+	outlasting := context.WithoutCancel(ctx)
+	ctx, h.cancel = context.WithCancelCause(ctx)
+	defer h.cancel(nil)
+
+	beating, stop := context.WithCancel(outlasting)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		h.keep(beating)
+	}()
+	defer func() {
+		stop()
+		<-stopped
+		if failure := h.release(outlasting); failure != nil {
+			err = errors.Join(err, failure)
+		}
+	}()
+
+	err = work(contactsync.WithFence(context.WithValue(ctx, holdKey{}, h), h.fence))
+	if lost := context.Cause(ctx); errors.Is(lost, ErrLeaseLost) && contactsync.IsCanceled(err) {
+		return lost
+	}
+	return err
+}
+
+type holdKey struct{}
+
+// holdOf returns the hold that the context runs under, or nil when it is not of that project.
+func holdOf(ctx context.Context, project int64) *hold {
+	if h, ok := ctx.Value(holdKey{}).(*hold); ok && h.project == project {
+		return h
+	}
+	return nil
+}
+
+// hold is one lease that was taken.
+type hold struct {
+	store   *Store
+	project int64
+	number  int64 // of the fence: higher with each taking
+	cancel  context.CancelCauseFunc
+
+	mu        sync.Mutex
+	renewed   time.Time
+	expires   int64 // in milliseconds, as the database has it
+	lost      error
+	trouble   error // why the last renewal failed
+	approvals []string
+}
+
+func (s *Store) acquire(ctx context.Context, project int64) (*hold, error) {
+	doing := fmt.Sprintf("taking the lease of project %d", project)
+	for {
+		now := s.options.Now()
+		h := &hold{store: s, project: project, renewed: now, expires: millis(now.Add(s.options.LeaseTTL))}
+		taken := false
+		err := s.write(ctx, doing, func(tx *sql.Tx) error {
+			// One statement takes a free or expired lease; no row comes back while another holds it.
+			err := tx.QueryRowContext(ctx, `INSERT INTO lease (project, holder, fence, expires_at) VALUES ($1, $2, 1, $3)
+				ON CONFLICT (project) DO UPDATE
+				SET holder = excluded.holder, fence = lease.fence + 1, expires_at = excluded.expires_at
+				WHERE lease.expires_at <= $4
+				RETURNING fence`, project, s.options.Holder, h.expires, millis(now)).Scan(&h.number)
+			taken = err == nil
+			if errors.Is(err, sql.ErrNoRows) {
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		if taken {
+			return h, nil
+		}
+		if err := s.options.Wait(ctx, leasePoll); err != nil {
+			return nil, fmt.Errorf("waiting for the run of project %d that is under way: %w", project, err)
+		}
+	}
+}
+
+// fence lets a write through. It asks the database only when the last proof is getting old, so that a batch of
+// writes costs nothing, and yet whoever is let through has three quarters of the lease's time left.
+func (h *hold) fence(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return h.renew(ctx, h.store.options.LeaseTTL/4)
+}
+
+// keep renews the lease until the context ends or the lease is lost.
+func (h *hold) keep(ctx context.Context) {
+	for h.store.options.Wait(ctx, h.store.options.LeaseTTL/3) == nil {
+		// Any other error is remembered as the trouble, and tried again at the next beat: the clock decides.
+		if err := h.renew(ctx, 0); errors.Is(err, ErrLeaseLost) {
+			h.cancel(err)
+			return
+		}
+	}
+}
+
+// renew extends the lease if its last renewal is older than age, and says whether it is still ours.
+func (h *hold) renew(ctx context.Context, age time.Duration) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.lost != nil {
+		return h.lost
+	}
+	ttl := h.store.options.LeaseTTL
+	now := h.store.options.Now()
+	if h.expired(now) {
+		return h.lose("it was not renewed in time")
+	}
+	if now.Sub(h.renewed) < age {
+		return nil
+	}
+	expires := millis(now.Add(ttl))
+	var ours int64
+	err := h.store.write(ctx, fmt.Sprintf("renewing the lease of project %d", h.project), func(tx *sql.Tx) error {
+		done, err := tx.ExecContext(ctx, `UPDATE lease SET expires_at = $1 WHERE project = $2 AND fence = $3 AND expires_at > $4`,
+			expires, h.project, h.number, millis(now))
+		if err != nil {
+			return err
+		}
+		ours, err = done.RowsAffected()
+		return err
+	})
+	if err != nil {
+		if !contactsync.IsCanceled(err) {
+			h.trouble = err
+		}
+		return err
+	}
+	if ours == 0 {
+		return h.lose("another process took the project over")
+	}
+	h.renewed, h.expires, h.trouble = now, expires, nil
+	// The process may have been frozen just now, and the lease may be over already.
+	if h.expired(h.store.options.Now()) {
+		return h.lose("renewing it took too long")
+	}
+	return nil
+}
+
+func (h *hold) expired(now time.Time) bool { return millis(now) >= h.expires }
+
+// lose notes that the lease is gone for good. The caller holds the lock.
+func (h *hold) lose(why string) error {
+	detail := fmt.Sprintf("the lease of project %d was lost: %s", h.project, why)
+	if h.trouble != nil {
+		detail += "; the last try to renew it failed: " + h.trouble.Error()
+	}
+	h.lost = &contactsync.Error{
+		Class: contactsync.ClassInternal, Detail: detail, Err: ErrLeaseLost,
+		Who: contactsync.WhoNobody, Retry: contactsync.RetrySoon,
+		Remedy: "Nothing to do: the run wrote nothing more, and the next one starts from what is there. " +
+			"If it keeps happening, the machine is overloaded or its clock jumps.",
+	}
+	return h.lost
+}
+
+func (h *hold) release(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
+	defer cancel()
+	return h.store.write(ctx, fmt.Sprintf("giving back the lease of project %d", h.project), func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE lease SET expires_at = 0 WHERE project = $1 AND fence = $2`, h.project, h.number)
+		return err
+	})
+}
+
+func (h *hold) approvalsRead(ids []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.approvals = ids
+}
+
+func (h *hold) approvalsSeen() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.approvals
+}

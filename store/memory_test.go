@@ -1,0 +1,104 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"contactsync"
+	"contactsync/store"
+)
+
+// A baseline is replaced as a whole, and those of two accounts do not mix.
+func TestBaseline(t *testing.T) {
+	t.Parallel()
+	address := newAddress(t)
+	c := newClock()
+	s := mustOpen(t, address, store.Options{Desk: "https://one.example.com"})
+	other := mustOpen(t, address, store.Options{Desk: "https://two.example.com"})
+	if got, err := s.Baseline(t.Context(), "42"); err != nil || !reflect.DeepEqual(got, contactsync.Baseline{}) {
+		t.Errorf("before any: got %+v, %v", got, err)
+	}
+	for _, members := range [][]string{{"1", "2", "3"}, {"2"}} {
+		want := contactsync.Baseline{Organization: "42", Members: members, At: c.Now()}
+		if err := s.SaveBaseline(t.Context(), want); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.Baseline(t.Context(), "42"); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("got %+v, %v; want %+v", got, err, want)
+		}
+	}
+	if got, err := other.Baseline(t.Context(), "42"); err != nil || got.Organization != "" {
+		t.Errorf("the other account's: got %+v, %v", got, err)
+	}
+}
+
+// Approvals are given newest first, for a day, until they are spent, and for their project alone.
+func TestApprovals(t *testing.T) {
+	t.Parallel()
+	c := newClock()
+	s := mustOpen(t, newAddress(t), store.Options{Now: c.Now})
+	approve := func(project int64, digest string) contactsync.Approval {
+		t.Helper()
+		approval := contactsync.Approval{Digest: digest, Changes: []string{"remove:12", "remove:13"}, By: "Grace", At: c.Now()}
+		if err := s.Approve(t.Context(), project, approval); err != nil {
+			t.Fatal(err)
+		}
+		return approval
+	}
+	check := func(project int64, want ...contactsync.Approval) {
+		t.Helper()
+		if got, err := s.Approvals(t.Context(), project); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("project %d: got %+v, %v; want %+v", project, got, err, want)
+		}
+	}
+	check(5)
+	first := approve(5, "sha256:a")
+	other := approve(6, "sha256:a")
+	second := approve(5, "sha256:b")
+	check(5, second, first)
+	c.Advance(24 * time.Hour)
+	third := approve(5, "sha256:c")
+	check(5, third, second, first)
+	c.Advance(time.Millisecond)
+	check(5, third)
+	if err := s.SpendApprovals(t.Context(), 5); err != nil {
+		t.Fatal(err)
+	}
+	check(5)
+	c.Advance(-time.Millisecond)
+	check(6, other)
+	check(5)
+	check(5)
+	again := approve(5, "sha256:a")
+	check(5, again)
+}
+
+// An approval that an operator records while a run is under way waits for the next run: the run does not use it up.
+func TestApprovalDuringRunIsNotLost(t *testing.T) {
+	t.Parallel()
+	s := mustOpen(t, newAddress(t), store.Options{Wait: noWait(t)})
+	approve := func(digest string) {
+		t.Helper()
+		if err := s.Approve(t.Context(), 5, contactsync.Approval{Digest: digest}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	approve("sha256:a")
+	err := s.Hold(t.Context(), 5, func(ctx context.Context) error {
+		if got, err := s.Approvals(ctx, 5); err != nil || len(got) != 1 {
+			return fmt.Errorf("in the run: %v, %w", got, err)
+		}
+		approve("sha256:b")
+		return s.SpendApprovals(context.WithoutCancel(ctx), 5)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Approvals(t.Context(), 5)
+	if err != nil || len(got) != 1 || got[0].Digest != "sha256:b" {
+		t.Errorf("afterwards: %+v, %v", got, err)
+	}
+}

@@ -1,0 +1,54 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// rowsPerStatement is few because the driver finds each parameter by looking through all of them.
+const rowsPerStatement = 32
+
+// insertRows runs a statement with lists of values between its head and its tail, some rows at a time. The rows are
+// of one length.
+func insertRows(ctx context.Context, tx *sql.Tx, head string, rows [][]any, tail string) error {
+	for len(rows) > 0 {
+		batch := rows[:min(rowsPerStatement, len(rows))]
+		rows = rows[len(batch):]
+		var text strings.Builder
+		var values []any
+		text.WriteString(head)
+		for i, row := range batch {
+			if i > 0 {
+				text.WriteString(", ")
+			}
+			for j, value := range row {
+				text.WriteString([...]string{"(", ", "}[min(j, 1)])
+				values = append(values, value)
+				text.WriteByte('$')
+				text.WriteString(strconv.Itoa(len(values)))
+			}
+			text.WriteByte(')')
+		}
+		text.WriteString(tail)
+		if _, err := tx.ExecContext(ctx, text.String(), values...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scanAll calls scan for each row of a query's answer.
+func scanAll(rows *sql.Rows, err error, scan func() error) error {
+	if err != nil {
+		return err
+	}
+	for rows.Next() {
+		if err := scan(); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+	}
+	return errors.Join(rows.Err(), rows.Close())
+}

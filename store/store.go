@@ -1,0 +1,231 @@
+// Package store keeps what must outlive a process: which organization belongs to which project, the audit trail of
+// runs, approvals, the membership that each good run left, and the leases that keep two runs of one project apart.
+//
+// It is one SQLite file (https://www.sqlite.org/wal.html), which several processes on one machine may share. The SQL
+// is written to serve PostgreSQL as well. Nothing secret is ever stored, and of people only what the audit trail needs.
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"contactsync"
+)
+
+// Errors that callers branch on, beside the class.
+var (
+	ErrAddress   = errors.New("the store's address cannot be used")
+	ErrNotFound  = errors.New("no such run")
+	ErrAmbiguous = errors.New("several runs begin like this")
+	ErrReadOnly  = errors.New("the store was opened for reading alone")
+	ErrLeaseLost = errors.New("the project's lease was lost")
+)
+
+// Options are what a store takes from its surroundings. The zero Options are ready to use.
+type Options struct {
+	// Desk names the account that links and baselines belong to, such as its URL. Those of another account are
+	// kept apart, so that pointing the configuration elsewhere never mixes the two up.
+	Desk string
+
+	Now    func() time.Time                           // time.Now
+	Wait   func(context.Context, time.Duration) error // until the time has passed, or why not
+	NewID  func() string                              // a random text that never comes twice
+	Holder string                                     // who holds leases, for people; host, process and a random part
+
+	// LeaseTTL is how long a project stays taken after its holder was last heard of; 60 seconds.
+	LeaseTTL time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Wait == nil {
+		o.Wait = wait
+	}
+	if o.NewID == nil {
+		o.NewID = rand.Text
+	}
+	if o.Holder == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "unknown host"
+		}
+		o.Holder = fmt.Sprintf("%s:%d:%s", host, os.Getpid(), o.NewID())
+	}
+	if o.LeaseTTL <= 0 {
+		o.LeaseTTL = time.Minute
+	}
+	return o
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// Store is the durable state. It may be used by several goroutines, and one file by several Stores and processes.
+type Store struct {
+	options Options
+	writer  *sql.DB // one connection, because SQLite has one writer; nil in a view
+	reader  *sql.DB // nil in a view
+	view    *view   // nil in a store
+}
+
+// Open opens the store, creating and upgrading it where needed. The address is "sqlite:PATH", PATH relative to the
+// working directory; its folder must exist. A new file is readable by its owner alone.
+//
+// Errors: ErrAddress for an address that this version cannot use; else internal, with a remedy for operators where
+// one helps. A file that is no database, another program's, or a newer version's is refused and left as it is.
+func Open(ctx context.Context, address string, options Options) (*Store, error) {
+	path, err := sqlitePath(address)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{options: options.withDefaults()}
+	if err := s.open(ctx, path); err != nil {
+		return nil, errors.Join(explain("opening the store "+address, err), s.Close())
+	}
+	return s, nil
+}
+
+// View opens the store for reading, and writes nothing: no file is created, upgraded or left behind. A file that does
+// not exist is an empty store. SaveLinks is kept in memory; every other write is refused with ErrReadOnly.
+// Errors are those of Open.
+func View(ctx context.Context, address string, options Options) (*Store, error) {
+	path, err := sqlitePath(address)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{options: options.withDefaults(), view: newView(path)}
+	if err := s.Ping(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close waits for queries under way and leaves one complete file behind, when no other process uses it.
+func (s *Store) Close() error {
+	var errs []error
+	// The reader first: SQLite folds its log into the file when the last connection that may write is closed.
+	for _, db := range []*sql.DB{s.reader, s.writer} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return explain("closing the store", errors.Join(errs...))
+}
+
+// Ping proves that the store can be used: that it can be written, or in a view that it can be read.
+func (s *Store) Ping(ctx context.Context) error {
+	if s.view != nil {
+		return s.read(ctx, "reading the store", func(*sql.Tx) error { return nil })
+	}
+	// Writing what is there already takes every step of a write without leaving a trace.
+	return s.write(ctx, "writing to the store", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO links_read (desk, read_until) VALUES ($1, 0)
+			ON CONFLICT (desk) DO UPDATE SET read_until = links_read.read_until`, s.options.Desk)
+		return err
+	})
+}
+
+// read runs queries that see one state of the store. In a view of an empty store they are not run at all, so what
+// they would have set keeps its zero value.
+func (s *Store) read(ctx context.Context, doing string, queries func(*sql.Tx) error) error {
+	var err error
+	if s.view != nil {
+		err = s.view.read(ctx, queries)
+	} else {
+		err = s.patiently(ctx, func() error { return readOnce(ctx, s.reader, queries) })
+	}
+	return explain(doing, err)
+}
+
+func readOnce(ctx context.Context, db *sql.DB, queries func(*sql.Tx) error) error {
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // nothing was written
+	return queries(tx)
+}
+
+// write makes changes, all of them or none. They may be made again when the store was busy.
+func (s *Store) write(ctx context.Context, doing string, changes func(*sql.Tx) error) error {
+	if s.writer == nil {
+		return explain(doing, ErrReadOnly)
+	}
+	return explain(doing, s.patiently(ctx, func() error {
+		tx, err := s.writer.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }() // after a commit it does nothing; before, the first error says more
+		if err := changes(tx); err != nil {
+			return err
+		}
+		return tx.Commit()
+	}))
+}
+
+// patiently repeats what failed because another process was writing. SQLite itself waits busyTimeout each time but
+// does not notice meanwhile that the caller gave up, so several short waits are better than a long one.
+func (s *Store) patiently(ctx context.Context, try func() error) error {
+	const tries = 10
+	pause := 5 * time.Millisecond
+	for n := 1; ; n++ {
+		err := try()
+		if n == tries || !isBusy(err) {
+			return err
+		}
+		if waited := s.options.Wait(ctx, pause); waited != nil {
+			return errors.Join(waited, err)
+		}
+		pause *= 2
+	}
+}
+
+// millis is a time as it is stored.
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// instant is a stored time.
+func instant(millis int64) time.Time {
+	if millis == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(millis).UTC()
+}
+
+// explain says what was being done, and gives what operators can mend a remedy. A caller that gave up is not a
+// failure of the store, and stays what it is.
+func explain(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("%s: %w", doing, err)
+	var classed *contactsync.Error
+	if contactsync.IsCanceled(err) || errors.As(err, &classed) {
+		return err
+	}
+	explained := &contactsync.Error{Class: contactsync.ClassInternal, Detail: err.Error(), Err: err}
+	if remedy := remedyFor(err); remedy != "" {
+		explained.Who, explained.Retry, explained.Remedy = contactsync.WhoOperator, contactsync.RetryLater, remedy
+	}
+	return explained
+}
