@@ -1,0 +1,323 @@
+// Package sync is the pipeline that makes an organization's members equal to its contacts file:
+//
+//	resolve → fetch → parse → read → plan → guard → apply → verify → report
+//
+// plan and guard are pure and decide everything; the rest fetches what they need and does what they say.
+package sync
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"contactsync"
+	"contactsync/contacts"
+)
+
+// Forge knows projects.
+type Forge interface {
+	// Project returns the project with that number; invalid_project_id where it shows us none.
+	Project(ctx context.Context, id int64) (contactsync.Project, error)
+}
+
+// Repository reads the contacts file of a project.
+type Repository interface {
+	// Read returns the configured file at the head of the configured branch.
+	// Errors: file_missing, file_too_large, repository_unreachable.
+	Read(ctx context.Context, project contactsync.Project) (contactsync.File, error)
+}
+
+// Memory is what a plan needs to know of earlier runs. It is only read.
+type Memory interface {
+	Baseline(ctx context.Context, organization string) (contactsync.Baseline, error)
+	Approvals(ctx context.Context, project int64) ([]contactsync.Approval, error)
+}
+
+// Store is what a run needs to be durable: the lease that keeps two runs of a project apart, the history, and what
+// the next run must know of this one.
+type Store interface {
+	Memory
+
+	// Hold runs work while this process alone may write for the project. The context that work gets is cancelled
+	// when the lease is lost, and its fence (contactsync.WithFence) fails from then on.
+	Hold(ctx context.Context, project int64, work func(context.Context) error) error
+
+	BeginRun(ctx context.Context, run contactsync.Run) error
+	// PlanRun records what a run is about to write, before its first write.
+	PlanRun(ctx context.Context, run contactsync.Run) error
+	RecordChanges(ctx context.Context, run string, changes []contactsync.Change) error
+	FinishRun(ctx context.Context, run contactsync.Run) error
+
+	// RemainderOf returns the Remainder of the project's newest run with that digest, or "".
+	RemainderOf(ctx context.Context, project int64, digest string) (string, error)
+	Approve(ctx context.Context, project int64, approval contactsync.Approval) error
+	SpendApprovals(ctx context.Context, project int64) error
+	SaveBaseline(ctx context.Context, baseline contactsync.Baseline) error
+}
+
+// Observer follows a run for somebody who watches. Its methods may be called from several goroutines.
+type Observer interface {
+	Step(name string)         // a step begins
+	Progress(done, total int) // of the present step
+}
+
+// Options are a Pipeline's parts. Store may be left out of a pipeline that only plans; Memory then stands in for it,
+// and may be left out too.
+type Options struct {
+	Forge      Forge
+	Repository Repository
+	Desk       contactsync.Desk
+	Store      Store
+	Memory     Memory
+	Policy     Policy
+	Observer   Observer
+	Now        func() time.Time
+	NewID      func() string // ids of runs
+}
+
+// Pipeline plans and runs. It is safe for use by several goroutines; runs of one project wait for each other.
+type Pipeline struct{ Options }
+
+// New returns a pipeline. Desk, Now and NewID are required; Forge and Repository unless only local files are planned.
+func New(options Options) *Pipeline {
+	if options.Memory == nil {
+		options.Memory = options.Store
+	}
+	return &Pipeline{options}
+}
+
+// Plan shows what Sync would do now. It writes nothing anywhere.
+func (p *Pipeline) Plan(ctx context.Context, project contactsync.ProjectRef) contactsync.Run {
+	run := contactsync.Run{Project: project}
+	return p.plan(ctx, run, func(ctx context.Context, run *contactsync.Run) (reading, error) {
+		id, err := projectID(project)
+		if err != nil {
+			return reading{}, err
+		}
+		return p.read(ctx, id, run)
+	})
+}
+
+// PlanFile shows what a contacts file would do to an organization. It writes nothing anywhere.
+func (p *Pipeline) PlanFile(ctx context.Context, content []byte, organization string) contactsync.Run {
+	return p.plan(ctx, contactsync.Run{}, func(ctx context.Context, run *contactsync.Run) (reading, error) {
+		return p.readLocal(ctx, content, organization, run)
+	})
+}
+
+func (p *Pipeline) plan(ctx context.Context, run contactsync.Run, read func(context.Context, *contactsync.Run) (reading, error)) contactsync.Run {
+	ctx, tally := withTally(ctx)
+	var plan Plan
+	r, err := read(ctx, &run)
+	if err == nil {
+		plan, _, err = p.decide(ctx, r)
+	}
+	return conclude(run, plan, interrupted(ctx, err), tally)
+}
+
+// Sync makes the organization's members equal to the project's file now, as far as the safety rules allow.
+func (p *Pipeline) Sync(ctx context.Context, project contactsync.ProjectRef, trigger contactsync.Trigger) contactsync.Run {
+	return p.run(ctx, project, trigger, consent{})
+}
+
+// Approve runs the project with the held changes of that plan let through. The plan may be the one that was shown, or
+// what is left of it after a run that held changes. A plan that is neither is plan_changed, and nothing is written.
+func (p *Pipeline) Approve(ctx context.Context, project contactsync.ProjectRef, digest, by string) contactsync.Run {
+	return p.run(ctx, project, contactsync.TriggerApproval, consent{digest: digest, by: by})
+}
+
+// consent is an operator's word, still to be held against the plan of the moment.
+type consent struct{ digest, by string }
+
+func (p *Pipeline) run(ctx context.Context, project contactsync.ProjectRef, trigger contactsync.Trigger, consent consent) contactsync.Run {
+	ctx, tally := withTally(ctx)
+	run := contactsync.Run{
+		ID: p.NewID(), Project: project, Trigger: trigger, Status: contactsync.StatusRunning, Started: p.Now().UTC(),
+		Changes: []contactsync.Change{}, Conflicts: []contactsync.Conflict{},
+	}
+	id, err := projectID(project)
+	if err != nil {
+		run = conclude(run, Plan{}, err, tally)
+		return p.record(ctx, run)
+	}
+	// What goes wrong inside is in the run. Hold itself fails only where the lease or the history does.
+	err = p.Store.Hold(ctx, id, func(ctx context.Context) error {
+		if err := p.Store.BeginRun(ctx, run); err != nil {
+			return err
+		}
+		plan, err := p.reconcile(ctx, id, &run, consent)
+		run = conclude(run, plan, interrupted(ctx, err), tally)
+		run.Finished = p.Now().UTC()
+		return p.Store.FinishRun(context.WithoutCancel(ctx), run)
+	})
+	if err != nil && run.Error == nil {
+		run.Error, run.Status = contactsync.FailureOf(interrupted(ctx, err)), contactsync.StatusFailed
+	}
+	return run
+}
+
+// record keeps a run that ended before it could take its project's lease.
+func (p *Pipeline) record(ctx context.Context, run contactsync.Run) contactsync.Run {
+	run.Finished = p.Now().UTC()
+	err := p.Store.BeginRun(ctx, run)
+	if err == nil {
+		err = p.Store.FinishRun(ctx, run)
+	}
+	if err != nil {
+		run.Error.Detail += "; and the run could not be recorded: " + err.Error()
+	}
+	return run
+}
+
+// reconcile is one run under its lease: everything between its begin and its finish.
+func (p *Pipeline) reconcile(ctx context.Context, project int64, run *contactsync.Run, consent consent) (Plan, error) {
+	r, err := p.read(ctx, project, run)
+	if err != nil {
+		return Plan{}, err
+	}
+	plan, baseline, err := p.decide(ctx, r)
+	if err != nil {
+		return Plan{}, err
+	}
+	if consent.digest != "" {
+		if plan, err = p.consent(ctx, project, plan, baseline, consent); err != nil {
+			return plan, err
+		}
+	}
+	intent := *run
+	intent.Changes, intent.Conflicts, intent.Digest, intent.Remainder = plan.Changes(), plan.Conflicts, plan.Digest(), plan.Remainder()
+	if err := p.Store.PlanRun(ctx, intent); err != nil {
+		return plan, err
+	}
+	members, err := p.apply(ctx, run.ID, &plan, r.state.Members)
+	if err != nil {
+		return plan, err
+	}
+	return plan, p.remember(ctx, project, plan, members)
+}
+
+// consent approves the plan's held changes, if the operator's digest names this plan or what remained of it.
+func (p *Pipeline) consent(ctx context.Context, project int64, plan Plan, baseline contactsync.Baseline, consent consent) (Plan, error) {
+	digest := plan.Digest()
+	if consent.digest != digest {
+		remainder, err := p.Store.RemainderOf(ctx, project, consent.digest)
+		if err != nil {
+			return plan, fmt.Errorf("looking up the approved plan: %w", err)
+		}
+		if remainder != digest {
+			return plan, contactsync.Errorf(contactsync.ClassPlanChanged,
+				"the approval names the plan %s, but the plan is now %s; nothing was changed", consent.digest, digest)
+		}
+	}
+	if len(plan.Held()) == 0 {
+		return plan, nil
+	}
+	approval := plan.Approve()
+	approval.By, approval.At = consent.by, p.Now().UTC()
+	if err := p.Store.Approve(ctx, project, approval); err != nil {
+		return plan, fmt.Errorf("recording the approval: %w", err)
+	}
+	return Guard(plan, p.Policy, Circumstances{Baseline: baseline, Approvals: []contactsync.Approval{approval}}), nil
+}
+
+// decide turns what was read into a guarded plan, and returns the baseline that it was guarded with.
+func (p *Pipeline) decide(ctx context.Context, r reading) (Plan, contactsync.Baseline, error) {
+	var baseline contactsync.Baseline
+	var approvals []contactsync.Approval
+	if p.Memory != nil {
+		var err error
+		if baseline, err = p.Memory.Baseline(ctx, r.state.Organization.ID); err != nil {
+			return Plan{}, baseline, fmt.Errorf("reading the last good read of organization %s: %w", r.state.Organization.ID, err)
+		}
+		if r.project != 0 {
+			if approvals, err = p.Memory.Approvals(ctx, r.project); err != nil {
+				return Plan{}, baseline, fmt.Errorf("reading approvals of project %d: %w", r.project, err)
+			}
+		}
+	}
+	if err := CheckRead(r.state.Organization, len(r.state.Members), baseline); err != nil {
+		return Plan{}, baseline, err
+	}
+	plan, err := Make(r.state, p.Policy)
+	if err != nil {
+		return Plan{}, baseline, err
+	}
+	return Guard(plan, p.Policy, Circumstances{Baseline: baseline, Approvals: approvals}), baseline, nil
+}
+
+// remember leaves for the next run what this one proved. Held additions leave the old baseline: whoever restores
+// what was lost at the desk must not trip on the loss itself.
+func (p *Pipeline) remember(ctx context.Context, project int64, plan Plan, members []string) error {
+	var heldAdditions bool
+	for _, change := range plan.Held() {
+		heldAdditions = heldAdditions || change.Error == contactsync.ClassAdditionsHeld
+	}
+	if !heldAdditions {
+		baseline := contactsync.Baseline{Organization: plan.Organization.ID, Members: members, At: p.Now().UTC()}
+		if err := p.Store.SaveBaseline(ctx, baseline); err != nil {
+			return fmt.Errorf("keeping the members that were proved: %w", err)
+		}
+	}
+	for _, item := range plan.Items {
+		if item.Result == contactsync.ResultHeld || item.Result == contactsync.ResultFailed {
+			return nil
+		}
+	}
+	if err := p.Store.SpendApprovals(ctx, project); err != nil {
+		return fmt.Errorf("closing the approval: %w", err)
+	}
+	return nil
+}
+
+func projectID(project contactsync.ProjectRef) (int64, error) {
+	id, ok := project.ID()
+	if !ok {
+		return 0, contactsync.Errorf(contactsync.ClassInvalidProjectID, "%q is not the number of a project", string(project))
+	}
+	return id, nil
+}
+
+func withTally(ctx context.Context) (context.Context, *contactsync.Tally) {
+	tally := new(contactsync.Tally)
+	return contactsync.WithTally(ctx, tally), tally
+}
+
+func (p *Pipeline) step(name string) {
+	if p.Observer != nil {
+		p.Observer.Step(name)
+	}
+}
+
+func (p *Pipeline) progress(ctx context.Context) context.Context {
+	if p.Observer == nil {
+		return ctx
+	}
+	return contactsync.WithProgress(ctx, p.Observer.Progress)
+}
+
+// parse reads a contacts file and checks what only a run can: whose it is, and how many it may list.
+func (p *Pipeline) parse(content []byte, today contactsync.Date) (contacts.File, error) {
+	file, problems := contacts.Parse(content)
+	if err := contacts.Err(problems); err != nil {
+		return contacts.File{}, err
+	}
+	wanted := len(Wanted(file.Contacts, today))
+	if wanted == 0 {
+		return contacts.File{}, contactsync.Errorf(contactsync.ClassFileEmpty,
+			"the last day of every contact in the file has passed, so it lists nobody; nobody was removed")
+	}
+	if limit := p.Policy.MaxContacts; limit > 0 && wanted > limit {
+		return contacts.File{}, contactsync.Errorf(contactsync.ClassTooManyContacts,
+			"the file lists %d contacts, and the limit for this organization is %d; nothing was changed", wanted, limit)
+	}
+	return file, nil
+}
+
+// checkOwner refuses a file that names another organization than the one its project is linked to.
+func checkOwner(file contacts.File, org contactsync.Organization) error {
+	if file.Organization != "" && file.Organization != org.ID {
+		return contactsync.Errorf(contactsync.ClassOrganizationMismatch,
+			"the file says \"organization: %s\", but the project belongs to organization %s; nothing was changed", file.Organization, org.ID)
+	}
+	return nil
+}

@@ -1,0 +1,229 @@
+package sync
+
+import (
+	"context"
+	"fmt"
+
+	"contactsync"
+)
+
+// reading is everything that a run read.
+type reading struct {
+	project int64 // 0 for a local file
+	state   State
+}
+
+// read gathers what a plan is made from. The file and the members are read side by side; of several failures the one
+// is returned that comes first in this order: project, organization, file, members.
+func (p *Pipeline) read(ctx context.Context, project int64, run *contactsync.Run) (reading, error) {
+	today := contactsync.DateOf(p.Now())
+	p.step("reading the file and the members")
+
+	// A failed project makes the desk's answers worthless; a failed file those about members only, because an
+	// organization that cannot be found is the earlier failure.
+	deskCtx, stopDesk := context.WithCancel(ctx)
+	defer stopDesk()
+	membersCtx, stopMembers := context.WithCancel(deskCtx)
+	defer stopMembers()
+
+	type repositorySide struct {
+		file                contactsync.File
+		parsed              []contactsync.Contact
+		owner               func(contactsync.Organization) error
+		projectErr, fileErr error
+	}
+	repository := make(chan repositorySide, 1)
+	go func() {
+		var side repositorySide
+		defer func() { repository <- side }()
+		var found contactsync.Project
+		if found, side.projectErr = p.Forge.Project(ctx, project); side.projectErr != nil {
+			side.projectErr = fmt.Errorf("reading project %d: %w", project, side.projectErr)
+			stopDesk()
+			return
+		}
+		if side.file, side.fileErr = p.Repository.Read(ctx, found); side.fileErr != nil {
+			side.fileErr = fmt.Errorf("reading the file of project %d: %w", project, side.fileErr)
+			stopMembers()
+			return
+		}
+		file, err := p.parse(side.file.Content, today)
+		if err != nil {
+			side.fileErr = err
+			stopMembers()
+			return
+		}
+		side.parsed = file.Contacts
+		side.owner = func(org contactsync.Organization) error { return checkOwner(file, org) }
+	}()
+
+	var members []contactsync.Member
+	var membersErr error
+	org, orgErr := p.Desk.Organization(deskCtx, project)
+	if orgErr == nil {
+		members, membersErr = p.members(membersCtx, org)
+	}
+	side := <-repository
+
+	run.Commit, run.Committer = side.file.Commit, side.file.Committer
+	if side.projectErr != nil {
+		return reading{}, side.projectErr
+	}
+	if orgErr != nil {
+		return reading{}, fmt.Errorf("looking for the organization of project %d: %w", project, orgErr)
+	}
+	run.Organization = &org
+	if side.fileErr != nil {
+		return reading{}, side.fileErr
+	}
+	if err := side.owner(org); err != nil {
+		return reading{}, err
+	}
+	if membersErr != nil {
+		return reading{}, membersErr
+	}
+	state, err := p.complete(ctx, State{Organization: org, Contacts: side.parsed, Members: members, Today: today})
+	return reading{project: project, state: state}, err
+}
+
+// readLocal gathers what a plan of a local file is made from.
+func (p *Pipeline) readLocal(ctx context.Context, content []byte, organization string, run *contactsync.Run) (reading, error) {
+	today := contactsync.DateOf(p.Now())
+	file, err := p.parse(content, today)
+	if err != nil {
+		return reading{}, err
+	}
+	p.step("reading the members")
+	org, err := p.Desk.OrganizationByID(ctx, organization)
+	if err != nil {
+		return reading{}, fmt.Errorf("looking for organization %s: %w", organization, err)
+	}
+	run.Organization = &org
+	if err := checkOwner(file, org); err != nil {
+		return reading{}, err
+	}
+	members, err := p.members(ctx, org)
+	if err != nil {
+		return reading{}, err
+	}
+	state, err := p.complete(ctx, State{Organization: org, Contacts: file.Contacts, Members: members, Today: today})
+	return reading{state: state}, err
+}
+
+func (p *Pipeline) members(ctx context.Context, org contactsync.Organization) ([]contactsync.Member, error) {
+	members, err := p.Desk.Members(p.progress(ctx), org)
+	if err != nil {
+		return nil, fmt.Errorf("reading members of organization %s: %w", org.ID, err)
+	}
+	return members, nil
+}
+
+// complete reads what the plan still needs to be sure, and no more: all addresses of the members whom the file does
+// not explain by the known ones, the people behind addresses that no member explains, and whether those who would be
+// renamed belong here alone.
+func (p *Pipeline) complete(ctx context.Context, state State) (State, error) {
+	org := state.Organization
+	renamer, canRename := p.Desk.(contactsync.Renamer)
+	state.CanRename = canRename
+
+	unexplained, unlisted := unmatched(state)
+	if len(unlisted) > 0 && (len(unexplained) > 0 || len(p.Policy.Protected) > 0) {
+		p.step("reading all addresses of members whom the file does not list")
+		if err := p.addresses(ctx, &state, unlisted); err != nil {
+			return state, err
+		}
+		unexplained, _ = unmatched(state)
+	}
+	if len(unexplained) > 0 {
+		p.step("looking people up by address")
+		people, err := p.Desk.People(p.progress(ctx), org, unexplained)
+		if err != nil {
+			return state, fmt.Errorf("looking up %d addresses at the desk: %w", len(unexplained), err)
+		}
+		state.People = people
+	}
+	if !canRename {
+		return state, nil
+	}
+	undecided, err := Undecided(state, p.Policy)
+	if err != nil || len(undecided) == 0 {
+		return state, err
+	}
+	p.step("checking whom a rename would touch")
+	if len(p.Policy.Protected) > 0 {
+		if err := p.addresses(ctx, &state, undecided); err != nil {
+			return state, err
+		}
+		if undecided, err = Undecided(state, p.Policy); err != nil || len(undecided) == 0 {
+			return state, err
+		}
+	}
+	decided, err := renamer.Elsewhere(p.progress(ctx), org, undecided)
+	if err != nil {
+		return state, fmt.Errorf("reading the organizations of %d members: %w", len(undecided), err)
+	}
+	if state.Members, err = replace(state.Members, decided); err != nil {
+		return state, fmt.Errorf("reading the organizations of %d members: %w", len(undecided), err)
+	}
+	return state, nil
+}
+
+// addresses completes the addresses of some of the members.
+func (p *Pipeline) addresses(ctx context.Context, state *State, members []contactsync.Member) error {
+	full, err := p.Desk.Addresses(p.progress(ctx), state.Organization, members)
+	if err == nil {
+		state.Members, err = replace(state.Members, full)
+	}
+	if err != nil {
+		return fmt.Errorf("reading addresses of members of organization %s: %w", state.Organization.ID, err)
+	}
+	return nil
+}
+
+// unmatched returns the wanted addresses that no member is known to have, and the incomplete members whom no wanted
+// contact names by a known address.
+func unmatched(state State) ([]contactsync.Email, []contactsync.Member) {
+	have := make(map[contactsync.Email]bool)
+	for _, m := range state.Members {
+		for _, address := range m.Addresses {
+			have[address] = true
+		}
+	}
+	wanted := make(map[contactsync.Email]bool)
+	var addresses []contactsync.Email
+	for _, c := range Wanted(state.Contacts, state.Today) {
+		wanted[c.Email] = true
+		if !have[c.Email] {
+			addresses = append(addresses, c.Email)
+		}
+	}
+	var members []contactsync.Member
+	for _, m := range state.Members {
+		named := false
+		for _, address := range m.Addresses {
+			named = named || wanted[address]
+		}
+		if !named && !m.Complete {
+			members = append(members, m)
+		}
+	}
+	return addresses, members
+}
+
+// replace puts better knowledge of some members in their place. A desk that answers about others, or not about all
+// who were asked for, is not to be trusted.
+func replace(members, better []contactsync.Member) ([]contactsync.Member, error) {
+	index := make(map[string]int, len(members))
+	for i, m := range members {
+		index[m.ID] = i
+	}
+	replaced := append([]contactsync.Member(nil), members...)
+	for _, m := range better {
+		i, ok := index[m.ID]
+		if !ok {
+			return nil, contactsync.Errorf(contactsync.ClassDeskUnreadable, "the desk answered about person %s, who was not asked for", m.ID)
+		}
+		replaced[i] = m
+	}
+	return replaced, nil
+}
