@@ -1,0 +1,222 @@
+package zendesk
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"contactsync"
+	"contactsync/zendesk/internal/wire"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// jobItems is how many items a bulk job takes.
+	jobItems = 100
+	// jobsAtOnce keeps us below the account's cap of 30 queued or running jobs, which others share.
+	jobsAtOnce = 20
+	// jobPatience is how long jobs are polled before what became of them is found out by reading.
+	jobPatience = 10 * time.Minute
+	// jobVanished is how many polls may not mention a job before it is given up: its data live for a day.
+	jobVanished = 3
+
+	firstPoll = 300 * time.Millisecond
+	lastPoll  = 10 * time.Second
+)
+
+// job is one bulk request and what became of it.
+type job struct {
+	items []int   // what the rows are about: indexes that the job's owner understands
+	ids   []int64 // ids of the items in the request, zeros where they have none
+	start func(ctx context.Context) (jobStatus, error)
+
+	id       string
+	missed   int
+	finished bool
+	err      error      // of the start; ambiguous ones leave the rows unknown
+	rows     []wire.Row // one an item, once finished without err
+}
+
+// jobStatus is a background job as Zendesk shows it.
+// https://developer.zendesk.com/api-reference/ticketing/ticket-management/job_statuses/
+type jobStatus struct {
+	ID      string          `json:"id"`
+	Status  string          `json:"status"`
+	Results json.RawMessage `json:"results"`
+}
+
+type jobAnswer struct {
+	JobStatus jobStatus `json:"job_status"`
+}
+
+// runJobs starts the jobs and follows all of them with one request a round, until each has finished or nothing more
+// can be learnt. It does not fail: whatever is not known of an item leaves its row Unknown.
+func (d *Desk) runJobs(ctx context.Context, jobs []*job, progress func(done int)) {
+	waiting := jobs
+	var flying []*job
+	pause, waited := firstPoll, time.Duration(0)
+	for len(waiting)+len(flying) > 0 && waited < jobPatience && ctx.Err() == nil {
+		started := waiting[:min(len(waiting), jobsAtOnce-len(flying))]
+		waiting = waiting[len(started):]
+		d.startJobs(ctx, started)
+		for _, j := range started {
+			if !j.finished {
+				flying = append(flying, j)
+			}
+		}
+		if len(flying) == 0 {
+			continue
+		}
+		if err := d.wait(ctx, pause); err != nil {
+			break
+		}
+		waited += pause
+		pause = min(pause*3/2, lastPoll)
+		d.pollJobs(ctx, flying)
+		before := len(flying)
+		flying = stillFlying(flying)
+		if len(flying) < before {
+			pause = firstPoll
+		}
+		progress(landed(jobs))
+	}
+	for _, j := range jobs {
+		if j.rows == nil {
+			j.rows = make([]wire.Row, len(j.items))
+		}
+	}
+	for _, j := range waiting {
+		j.err = notStarted(ctx)
+	}
+}
+
+// notStarted is why a job was never sent.
+func notStarted(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return unsentError{ctx.Err()}
+	}
+	return unsentError{errors.New("the desk was busy with earlier jobs for too long")}
+}
+
+func (d *Desk) startJobs(ctx context.Context, jobs []*job) {
+	var group errgroup.Group
+	group.SetLimit(parallel)
+	for _, j := range jobs {
+		group.Go(func() error {
+			status, err := j.start(ctx)
+			if err == nil && status.ID == "" {
+				err = &failure{Method: "POST", Path: "job", Status: 200, Sent: true, Reason: "the answer names no job"}
+			}
+			j.id, j.err, j.finished = status.ID, err, err != nil
+			j.take(status)
+			return nil
+		})
+	}
+	_ = group.Wait() // the jobs keep their errors themselves
+}
+
+// pollJobs asks for all jobs in one request. A failed poll is no news.
+func (d *Desk) pollJobs(ctx context.Context, jobs []*job) {
+	ids := make([]string, len(jobs))
+	for i, j := range jobs {
+		ids[i] = j.id
+	}
+	var answer struct {
+		JobStatuses []jobStatus `json:"job_statuses"`
+	}
+	err := d.get(ctx, "/job_statuses/show_many", url.Values{"ids": {strings.Join(ids, ",")}}, &answer)
+	statuses := make(map[string]jobStatus, len(jobs))
+	if err == nil {
+		for _, s := range answer.JobStatuses {
+			statuses[s.ID] = s
+		}
+	}
+	for _, j := range jobs {
+		s, ok := statuses[j.id]
+		if !ok {
+			j.missed++
+			j.finished = j.missed >= jobVanished
+			continue
+		}
+		j.missed = 0
+		j.take(s)
+	}
+}
+
+// take looks whether the job has come to an end. A failed one may have done some of its work: its rows count as far
+// as there are any.
+func (j *job) take(s jobStatus) {
+	if s.Status != "completed" && s.Status != "failed" {
+		return
+	}
+	j.finished = true
+	j.rows = wire.Rows(s.Results, j.ids)
+}
+
+func stillFlying(jobs []*job) []*job {
+	var flying []*job
+	for _, j := range jobs {
+		if !j.finished {
+			flying = append(flying, j)
+		}
+	}
+	return flying
+}
+
+func landed(jobs []*job) int {
+	n := 0
+	for _, j := range jobs {
+		if j.finished {
+			n += len(j.items)
+		}
+	}
+	return n
+}
+
+// verdict is what is known of one item of a write.
+type verdict struct {
+	state  wire.State
+	id     int64 // of what was made
+	reason error // with Failed; with Unknown, why it is not known, or nil
+	// duplicate: refused because it exists.
+	duplicate bool
+}
+
+// verdicts spreads the jobs' rows over the items, of which there are n.
+func verdicts(jobs []*job, class contactsync.Class) map[int]verdict {
+	all := map[int]verdict{}
+	for _, j := range jobs {
+		for i, item := range j.items {
+			switch {
+			case j.err != nil:
+				all[item] = verdictOf(0, j.err, class)
+			case j.rows[i].State == wire.Failed:
+				all[item] = verdict{
+					state: wire.Failed, duplicate: j.rows[i].Duplicate,
+					reason: contactsync.Errorf(class, "the desk refused it: %s", j.rows[i].Reason),
+				}
+			default:
+				all[item] = verdict{state: j.rows[i].State, id: j.rows[i].ID}
+			}
+		}
+	}
+	return all
+}
+
+// verdictOf judges a request that was about one item.
+func verdictOf(id int64, err error, class contactsync.Class) verdict {
+	var f *failure
+	switch {
+	case err == nil:
+		return verdict{state: wire.Done, id: id}
+	case isAmbiguous(err):
+		return verdict{state: wire.Unknown, reason: classed(err, class)}
+	case errors.As(err, &f):
+		return verdict{state: wire.Failed, reason: classed(err, class), duplicate: f.Duplicate}
+	}
+	return verdict{state: wire.Failed, reason: classed(err, class)}
+}
