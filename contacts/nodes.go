@@ -66,31 +66,28 @@ func encodingFaults(content []byte, found *findings) bool {
 		found.add(RuleEncoding, start, `The file is saved as UTF-16 (some programs call it "Unicode"). Save it as UTF-8.`)
 		return true
 	}
-	faulty, faultyLine := false, 0
+	faultyLine := 0
 	place := start
 	for i := 0; i < len(content); {
 		r, size := rune(content[i]), 1
 		if r >= utf8.RuneSelf {
 			r, size = utf8.DecodeRune(content[i:])
 		}
-		var message string
 		switch {
-		case r == utf8.RuneError && size == 1:
-			message = fmt.Sprintf("The file is not saved as UTF-8: the octet 0x%02X means nothing there. Save it as UTF-8.", content[i])
 		case r == '\n' || r == '\r' && (i+1 == len(content) || content[i+1] != '\n'):
 			place = position{place.line + 1, 0}
-		case r == '\t' || r == '\r':
+		case r == '\t' || r == '\r' || place.line == faultyLine:
+		case r == utf8.RuneError && size == 1:
+			faultyLine = place.line
+			found.add(RuleEncoding, place, "The file is not saved as UTF-8: the octet 0x%02X means nothing there. Save it as UTF-8.", content[i])
 		case r < ' ' || r >= 0x7f && r <= 0x9f || unusable(r):
-			message = fmt.Sprintf("An invisible control character (U+%04X) is here. Delete it; if you cannot see it, type the line again.", r)
-		}
-		if message != "" && faultyLine != place.line {
-			found.add(RuleEncoding, place, "%s", message)
-			faulty, faultyLine = true, place.line
+			faultyLine = place.line
+			found.add(RuleEncoding, place, "An invisible control character (U+%04X) is here. Delete it; if you cannot see it, type the line again.", r)
 		}
 		place.column++
 		i += size
 	}
-	return faulty
+	return faultyLine > 0
 }
 
 // isUTF16 recognises UTF-16 with a byte-order mark, or by the zero octet that each of the first two characters has.
@@ -330,13 +327,13 @@ func syntaxHelp(fault string) string {
 	case fault == faultVersion || strings.Contains(fault, "directive"):
 		return "A line that begins with % is not needed here. Delete it."
 	case strings.Contains(fault, "tag"):
-		return "A value that begins with ! must be put between double quotes."
+		return "A value cannot begin with !. Put it between double quotes."
 	case strings.Contains(fault, "alphabetic or numeric"):
-		return "A value that begins with & or * must be put between double quotes."
+		return "A value cannot begin with & or *. Put it between double quotes."
 	case strings.HasPrefix(fault, "exceeded max depth"):
 		return fmt.Sprintf("This is nested more than %d deep. %s", MaxDepth, entryHelp)
 	case strings.Contains(fault, "comment or line break") || strings.Contains(fault, "indentation indicator"):
-		return "A value that begins with | or > must be put between double quotes."
+		return "A value cannot begin with | or >. Put it between double quotes."
 	}
 	return `This line, or the one above it, is not YAML. Put values that have quotes, brackets or other signs in them between double quotes.`
 }

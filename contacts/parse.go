@@ -135,6 +135,15 @@ func isMerge(key *yaml.Node) bool {
 	return key.Kind == yaml.ScalarNode && key.Style&yaml.TaggedStyle == 0 && key.Tag == "!!merge"
 }
 
+func hasMerge(n *yaml.Node) bool {
+	for i := 0; i < len(n.Content); i += 2 {
+		if isMerge(n.Content[i]) {
+			return true
+		}
+	}
+	return false
+}
+
 // refused reports whether structure has refused the node already, so that its value means nothing.
 func refused(n *yaml.Node) bool {
 	return n.Kind == yaml.AliasNode || n.Kind == yaml.ScalarNode && wrongTag(n)
@@ -340,6 +349,7 @@ func (w *walker) email(entry *yaml.Node, f field) contactsync.Email {
 // required returns the trimmed text of a key that every entry must have.
 func (w *walker) required(entry *yaml.Node, f field, rule, key, help string) (string, bool) {
 	switch {
+	case f.key == nil && hasMerge(entry): // it might come from there, and the merge key is refused anyway
 	case f.key == nil:
 		w.found.add(rule, at(entry), `This contact has no "%s". %s`, key, help)
 	case refused(f.value):
