@@ -386,23 +386,19 @@ func deliver(w http.ResponseWriter, r *http.Request, a answer, release <-chan st
 	}
 	_, _ = w.Write(body) // the client may have gone: nothing is owed to it
 	if a.truncated {
-		// Abort after the half is on the wire, so that the client sees a short body and not a lost connection.
-		if flusher, ok := w.(http.Flusher); ok {
-			flusher.Flush()
-		}
+		// Abort with the half on the wire, so that the client sees a short body and not a lost connection.
+		_ = http.NewResponseController(w).Flush() // a writer that cannot flush has nothing on the wire
 		panic(http.ErrAbortHandler)
 	}
 }
 
 // reset cuts the connection with a TCP reset where it can, else just closes it.
 func reset(w http.ResponseWriter) {
-	if hijacker, ok := w.(http.Hijacker); ok {
-		if conn, _, err := hijacker.Hijack(); err == nil {
-			if tcp, ok := conn.(*net.TCPConn); ok {
-				_ = tcp.SetLinger(0) // best effort: without it the close is a plain one
-			}
-			_ = conn.Close()
+	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0) // best effort: without it the close is a plain one
 		}
+		_ = conn.Close()
 	}
 	panic(http.ErrAbortHandler)
 }
