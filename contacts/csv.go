@@ -93,7 +93,7 @@ func decodeText(content []byte) ([]byte, error) {
 	default:
 		content = bytes.TrimPrefix(content, []byte(bom))
 	}
-	row := func(offset int) int { return len(lineEnds(content[:offset])) }
+	row := func(offset int) int { return countLines(content[:offset]) }
 	if offset := bytes.IndexByte(content, 0); offset >= 0 {
 		return nil, csvError(contactsync.ClassContactInvalid, encodingRemedy, "row %d of the CSV file has a zero octet: this is no text, or UTF-16 without its mark", row(offset))
 	}

@@ -182,7 +182,7 @@ func diagnoseAlias(content []byte, name string, found *findings) {
 	offset := max(bytes.LastIndex(content, []byte("*"+name)), 0)
 	before := content[:offset]
 	start := bytes.LastIndexAny(before, "\r\n") + 1
-	place := position{line: len(lineEnds(before)), column: utf8.RuneCount(before[start:]) + 1}
+	place := position{line: countLines(before), column: utf8.RuneCount(before[start:]) + 1}
 	if merge := bytes.LastIndex(before[start:], []byte("<<:")); merge >= 0 {
 		place.column = utf8.RuneCount(before[start:start+merge]) + 1
 		found.add(RuleMerge, place, "The merge key << is not allowed here. Write the keys and values themselves.")
@@ -238,6 +238,12 @@ func firstFaulty(content []byte, ends []int, reached int, fault string) int {
 		line--
 	}
 	return line
+}
+
+// countLines returns the number of lines, the empty one after the last break included.
+func countLines(content []byte) int {
+	breaks := func(s string) int { return bytes.Count(content, []byte(s)) }
+	return 1 + breaks("\n") + breaks("\r") - breaks("\r\n")
 }
 
 // lineEnds returns the offset after each line; the last is the length of the content.

@@ -34,7 +34,7 @@ type File struct {
 //
 // At most 1,000 problems are listed, then one for each further rule, with the number of its kind.
 func Parse(content []byte) (File, []Problem) {
-	w := walker{lines: make(map[contactsync.Email]int)}
+	w := walker{lines: make(map[contactsync.Email]int), found: findings{lines: countLines(content)}}
 	if len(content) > MaxBytes {
 		w.found.add(RuleTooLarge, position{1, 1}, "The file has %d bytes; the limit is %d (1 MiB). Keep nothing but contacts in it.",
 			len(content), MaxBytes)

@@ -140,6 +140,7 @@ type position struct{ line, column int }
 type findings struct {
 	problems []Problem
 	counts   map[string]int
+	lines    int // of the file; the library puts what is missing at its end on a line after the last
 }
 
 func (f *findings) add(rule string, at position, format string, args ...any) {
@@ -147,6 +148,9 @@ func (f *findings) add(rule string, at position, format string, args ...any) {
 		f.counts = make(map[string]int)
 	}
 	f.counts[rule]++
+	if at.line > f.lines {
+		at = position{f.lines, 1}
+	}
 	// One beyond the limit, so that the first one not listed is known.
 	if f.counts[rule] > maxListed+1 {
 		return
