@@ -278,7 +278,7 @@ func (a *adding) settleMemberships(ctx context.Context, items []int) {
 			v := a.verdicts[i]
 			switch {
 			case err != nil && v.state == wire.Unknown:
-				a.fail(i, fmt.Errorf("finding out whether the person was added: %w", classed(err, contactsync.ClassSyncFailed)))
+				a.fail(i, fmt.Errorf("finding out whether the person was added: %w", unchained(err, contactsync.ClassSyncFailed)))
 			case err == nil && inside[a.users[i]]:
 				a.done(i, a.users[i])
 			case v.state == wire.Unknown && again:
@@ -326,11 +326,7 @@ func (a *adding) settleCreations(ctx context.Context, items []int) {
 		var err error
 		pending, joins, err = a.lookUp(ctx, pending)
 		join = append(join, joins...)
-		// Refusals for another reason than a duplicate are final once the person was not found.
-		pending = slices.DeleteFunc(pending, func(i int) bool {
-			v := a.verdicts[i]
-			return v.state == wire.Failed && !v.duplicate
-		})
+		pending = a.worthWaiting(pending)
 		if len(pending) == 0 {
 			break
 		}
@@ -349,6 +345,20 @@ func (a *adding) settleCreations(ctx context.Context, items []int) {
 		a.send(ctx, nil, join)
 		a.settleMemberships(ctx, join)
 	}
+}
+
+// worthWaiting keeps the items whose person may yet appear: those that exist by the desk's own word, and those whose
+// creation may have been under way when it was looked for. The others are decided.
+func (a *adding) worthWaiting(items []int) []int {
+	return slices.DeleteFunc(items, func(i int) bool {
+		v := a.verdicts[i]
+		if v.state == wire.Unknown && v.reason == nil {
+			a.fail(i, contactsync.Errorf(contactsync.ClassUserNotCreated,
+				"the desk's job said nothing clear about %s, and there is nobody with that address", a.items[i].Contact.Email))
+			return true
+		}
+		return v.state == wire.Failed && !v.duplicate
+	})
 }
 
 // settleByMembers looks for new people among the members, and returns the items that were not found.
@@ -420,7 +430,7 @@ func (a *adding) judge(ctx context.Context, i int, m match) bool {
 	}
 	multiple, err := a.desk.multiple(ctx)
 	if err != nil {
-		a.fail(i, fmt.Errorf("finding out about %s: %w", address, classed(err, contactsync.ClassSyncFailed)))
+		a.fail(i, fmt.Errorf("finding out about %s: %w", address, unchained(err, contactsync.ClassSyncFailed)))
 		return false
 	}
 	if !multiple {
@@ -430,7 +440,7 @@ func (a *adding) judge(ctx context.Context, i int, m match) bool {
 	inside, err := a.desk.present(ctx, a.org, []int64{m.ID}, -1)
 	switch {
 	case err != nil:
-		a.fail(i, fmt.Errorf("finding out about %s: %w", address, classed(err, contactsync.ClassSyncFailed)))
+		a.fail(i, fmt.Errorf("finding out about %s: %w", address, unchained(err, contactsync.ClassSyncFailed)))
 	case inside[m.ID]:
 		a.done(i, m.ID)
 	case a.desk.addElsewhere:
@@ -455,17 +465,15 @@ func (a *adding) giveUp(ctx context.Context, items []int, cause error) {
 		address := a.items[i].Contact.Email
 		switch {
 		case cause != nil:
-			named := contactsync.Errorf(contactsync.ClassUserNotCreated, "looking for %s: %w", address, cause)
-			a.fail(i, named)
+			named := unchained(cause, contactsync.ClassUserNotCreated)
+			named.Class = contactsync.ClassUserNotCreated // whatever kept us from looking, this is what is not known
+			a.fail(i, fmt.Errorf("looking for %s: %w", address, named))
 		case v.duplicate:
 			a.fail(i, contactsync.Errorf(contactsync.ClassUserNotCreated,
 				"the desk says that %s is in use, and shows nobody who has it (%w)", address, v.reason))
-		case v.reason != nil:
-			a.fail(i, contactsync.Errorf(contactsync.ClassUserNotCreated,
-				"%s was not found after a creation without a clear end (%w)", address, v.reason))
 		default:
 			a.fail(i, contactsync.Errorf(contactsync.ClassUserNotCreated,
-				"%s was not found, and the desk did not say what became of the creation", address))
+				"%s was not found after a creation without a clear end (%w)", address, v.reason))
 		}
 	}
 }

@@ -102,7 +102,7 @@ func (c *clientCredentials) mint(ctx context.Context) (token string, life time.D
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := c.send(req, mode{read: true, open: true}) // asking twice does no harm
 	if err != nil {
-		return "", 0, unsent(ctx, err)
+		return "", 0, unchained(err, contactsync.ClassDeskUnreadable)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
@@ -115,7 +115,8 @@ func (c *clientCredentials) mint(ctx context.Context) (token string, life time.D
 			return "", 0, contactsync.Errorf(contactsync.ClassDeskUnauthorized,
 				"the desk gave no token for the OAuth client (%d): %s", resp.StatusCode, problem.Reason)
 		}
-		return "", 0, unsent(ctx, &failure{Method: http.MethodPost, Path: "/oauth/tokens", Status: resp.StatusCode, Reason: problem.Reason})
+		return "", 0, unchained(&failure{Method: http.MethodPost, Path: "/oauth/tokens", Status: resp.StatusCode, Reason: problem.Reason},
+			contactsync.ClassDeskUnreadable)
 	}
 	var minted struct {
 		AccessToken string `json:"access_token"`
@@ -149,15 +150,4 @@ func missingScopes(granted string) []string {
 		}
 	}
 	return missing
-}
-
-// unsent classes the error of the token's own request. Its chain ends here: whoever wanted to be signed sent nothing,
-// and must not find the token's failed request in its error.
-func unsent(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	named := classed(err, contactsync.ClassDeskUnreadable)
-	named.Err = nil
-	return named
 }

@@ -35,7 +35,7 @@ const (
 )
 
 // parallel is how many requests one call sends side by side.
-const parallel = 8
+const parallel = 10
 
 // Bulk says whether people are created by bulk jobs, which Zendesk enables per account and on request only.
 type Bulk string

@@ -37,6 +37,7 @@ type job struct {
 	id       string
 	missed   int
 	finished bool
+	lost     bool       // its end was not seen
 	err      error      // of the start; ambiguous ones leave the rows unknown
 	rows     []wire.Row // one an item, once finished without err
 }
@@ -86,6 +87,7 @@ func (d *Desk) runJobs(ctx context.Context, jobs []*job, progress func(done int)
 	}
 	for _, j := range jobs {
 		if j.rows == nil {
+			j.lost = true
 			j.rows = make([]wire.Row, len(j.items))
 		}
 	}
@@ -181,7 +183,8 @@ func landed(jobs []*job) int {
 type verdict struct {
 	state  wire.State
 	id     int64 // of what was made
-	reason error // with Failed; with Unknown, why it is not known, or nil
+	// reason is set with Failed. With Unknown it says why the end was not seen; nil: it was, and said nothing clear.
+	reason error
 	// duplicate: refused because it exists.
 	duplicate bool
 }
@@ -199,6 +202,8 @@ func verdicts(jobs []*job, class contactsync.Class) map[int]verdict {
 					state: wire.Failed, duplicate: j.rows[i].Duplicate,
 					reason: contactsync.Errorf(class, "the desk refused it: %s", j.rows[i].Reason),
 				}
+			case j.lost:
+				all[item] = verdict{reason: contactsync.Errorf(class, "the desk's job did not come to an end that could be seen")}
 			default:
 				all[item] = verdict{state: j.rows[i].State, id: j.rows[i].ID}
 			}

@@ -39,21 +39,31 @@ type page struct {
 	} `json:"meta"`
 }
 
-// rows returns how many of the rows that a list is about the page has; -1: it has no such list at all.
-type rows func(*page) int
+// rows returns the ids of the rows that a list is about; nil: the page has no such list at all.
+type rows func(*page) []int64
 
-func length[T any](list []T) int {
+func idsOf[T any](list []T, id func(T) int64) []int64 {
 	if list == nil {
-		return -1
+		return nil
 	}
-	return len(list)
+	ids := make([]int64, len(list))
+	for i, row := range list {
+		ids[i] = id(row)
+	}
+	return ids
 }
 
-func membershipRows(p *page) int   { return length(p.Memberships) }
-func userRows(p *page) int         { return length(p.Users) }
-func organizationRows(p *page) int { return length(p.Organizations) }
-func identityRows(p *page) int     { return length(p.Identities) }
-func resultRows(p *page) int       { return length(p.Results) }
+func membershipRows(p *page) []int64 {
+	return idsOf(p.Memberships, func(m membership) int64 { return m.ID })
+}
+func userRows(p *page) []int64 { return idsOf(p.Users, func(u user) int64 { return u.ID }) }
+func organizationRows(p *page) []int64 {
+	return idsOf(p.Organizations, func(o organization) int64 { return o.ID })
+}
+func resultRows(p *page) []int64 {
+	return idsOf(p.Results, func(o organization) int64 { return o.ID })
+}
+func identityRows(p *page) []int64 { return idsOf(p.Identities, func(i identity) int64 { return i.ID }) }
 
 // errInconsistent marks answers that contradict each other. One clean reading more is allowed, because somebody may
 // have changed the list meanwhile.
@@ -76,37 +86,48 @@ func whole[T any](ctx context.Context, read func(context.Context) (T, error)) (T
 // cursors where the answer gives no count or the list is deeper than offsets reach. The pages of a list that is not
 // all there are never returned: the error is then desk_unreadable. counted is false when nothing said how long the
 // list is.
-func (d *Desk) list(ctx context.Context, path string, query url.Values, count rows) (pages []*page, counted bool, err error) {
-	first, err := d.page(ctx, path, query, count, "page", "1")
+func (d *Desk) list(ctx context.Context, path string, query url.Values, ids rows) (pages []*page, counted bool, err error) {
+	first, err := d.page(ctx, path, query, ids, "page", "1")
 	if err != nil {
 		return nil, false, err
 	}
-	return d.rest(ctx, path, query, count, first)
+	return d.rest(ctx, path, query, ids, first)
 }
 
 // rest completes a list whose first page is there.
-func (d *Desk) rest(ctx context.Context, path string, query url.Values, count rows, first *page) (pages []*page, counted bool, err error) {
+func (d *Desk) rest(ctx context.Context, path string, query url.Values, ids rows, first *page) (pages []*page, counted bool, err error) {
 	if first.Count == nil {
-		pages, err = d.walk(ctx, path, query, count, first)
+		pages, err = d.walk(ctx, path, query, ids, first)
 		return pages, false, err
 	}
 	total := *first.Count
 	if total > offsetDepth {
-		pages, err = d.walk(ctx, path, query, count, nil)
-		if err == nil && sum(pages, count) != total {
-			err = inconsistent("%d rows came of %d", sum(pages, count), total)
-		}
-		return pages, true, err
+		pages, err = d.walk(ctx, path, query, ids, nil)
+	} else {
+		pages, err = d.offsets(ctx, path, query, ids, first)
 	}
-	pages = make([]*page, max(1, (total+pageSize-1)/pageSize))
+	if err != nil {
+		return nil, false, err
+	}
+	n, err := distinct(pages, ids)
+	if err == nil && n != total {
+		err = inconsistent("%d rows came of %d", n, total)
+	}
+	return pages, true, err
+}
+
+// offsets reads the pages after the first side by side.
+func (d *Desk) offsets(ctx context.Context, path string, query url.Values, ids rows, first *page) ([]*page, error) {
+	total := *first.Count
+	pages := make([]*page, max(1, (total+pageSize-1)/pageSize))
 	pages[0] = first
 	var done atomic.Int64
-	done.Add(int64(count(first)))
+	done.Add(int64(len(ids(first))))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
 	for i := 1; i < len(pages); i++ {
 		group.Go(func() error {
-			p, err := d.page(ctx, path, query, count, "page", strconv.Itoa(i+1))
+			p, err := d.page(ctx, path, query, ids, "page", strconv.Itoa(i+1))
 			if err != nil {
 				return err
 			}
@@ -114,24 +135,18 @@ func (d *Desk) rest(ctx context.Context, path string, query url.Values, count ro
 				return inconsistent("page %d counts otherwise than the first", i+1)
 			}
 			pages[i] = p
-			contactsync.ReportProgress(ctx, int(done.Add(int64(count(p)))), total)
+			contactsync.ReportProgress(ctx, int(done.Add(int64(len(ids(p))))), total)
 			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return nil, false, err
-	}
-	if n := sum(pages, count); n != total {
-		return nil, false, inconsistent("%d rows came of %d", n, total)
-	}
-	return pages, true, nil
+	return pages, group.Wait()
 }
 
 // walk reads a list by cursors, one page after the other, from the page given where that is in cursor style already.
-func (d *Desk) walk(ctx context.Context, path string, query url.Values, count rows, first *page) ([]*page, error) {
+func (d *Desk) walk(ctx context.Context, path string, query url.Values, ids rows, first *page) ([]*page, error) {
 	var pages []*page
 	seen := map[string]bool{}
-	after := ""
+	after, done := "", 0
 	for len(pages) < cursorPages {
 		p := first
 		if len(pages) > 0 || p == nil || p.Meta == nil {
@@ -140,30 +155,32 @@ func (d *Desk) walk(ctx context.Context, path string, query url.Values, count ro
 				arguments = append(arguments, "page[after]", after)
 			}
 			var err error
-			if p, err = d.page(ctx, path, query, count, arguments...); err != nil {
+			if p, err = d.page(ctx, path, query, ids, arguments...); err != nil {
 				return nil, err
 			}
 		}
 		pages = append(pages, p)
+		done += len(ids(p))
 		switch {
 		case p.Meta == nil:
 			return nil, inconsistent("the answer says nothing about further pages")
 		case !p.Meta.HasMore:
-			return pages, nil
+			_, err := distinct(pages, ids)
+			return pages, err
 		case p.Meta.AfterCursor == "" || seen[p.Meta.AfterCursor]:
 			return nil, inconsistent("a page's cursor is missing or was seen before")
-		case count(p) == 0:
+		case len(ids(p)) == 0:
 			return nil, inconsistent("an empty page is followed by others")
 		}
 		after = p.Meta.AfterCursor
 		seen[after] = true
-		contactsync.ReportProgress(ctx, sum(pages, count), 0)
+		contactsync.ReportProgress(ctx, done, 0)
 	}
 	return nil, unreadable("the list does not end after %d pages", cursorPages)
 }
 
 // page reads one page with further arguments, given as pairs.
-func (d *Desk) page(ctx context.Context, path string, query url.Values, count rows, arguments ...string) (*page, error) {
+func (d *Desk) page(ctx context.Context, path string, query url.Values, ids rows, arguments ...string) (*page, error) {
 	full := maps.Clone(query)
 	if full == nil {
 		full = url.Values{}
@@ -178,18 +195,24 @@ func (d *Desk) page(ctx context.Context, path string, query url.Values, count ro
 	if err := d.get(ctx, path, full, &p); err != nil {
 		return nil, err
 	}
-	if count(&p) < 0 {
+	if ids(&p) == nil {
 		return nil, inconsistent("the answer to GET %s has no list in it", path)
 	}
 	return &p, nil
 }
 
-func sum(pages []*page, count rows) int {
-	total := 0
+// distinct counts the rows of all pages, of which none may come twice.
+func distinct(pages []*page, ids rows) (int, error) {
+	seen := map[int64]bool{}
 	for _, p := range pages {
-		total += count(p)
+		for _, id := range ids(p) {
+			if id <= 0 || seen[id] {
+				return 0, inconsistent("row %d came twice", id)
+			}
+			seen[id] = true
+		}
 	}
-	return total
+	return len(seen), nil
 }
 
 // optional tells a field that is absent from one that is null or empty.

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"contactsync"
@@ -136,17 +135,16 @@ func (d *Desk) members(ctx context.Context, org int64) ([]contactsync.Member, er
 		return nil, err
 	}
 	memberships := map[int64]int64{} // by user
-	ids := map[int64]bool{}
 	users := map[int64]user{}
 	for _, p := range pages {
 		for _, m := range p.Memberships {
 			if m.OrganizationID != org {
 				return nil, unreadable("a membership of organization %d came for organization %d", m.OrganizationID, org)
 			}
-			if _, double := memberships[m.UserID]; double || ids[m.ID] || m.ID == 0 || m.UserID == 0 {
-				return nil, inconsistent("membership %d of user %d came twice", m.ID, m.UserID)
+			if _, double := memberships[m.UserID]; double || m.UserID <= 0 {
+				return nil, inconsistent("user %d came twice", m.UserID)
 			}
-			memberships[m.UserID], ids[m.ID] = m.ID, true
+			memberships[m.UserID] = m.ID
 		}
 		for _, u := range p.Users {
 			if u.told() {
@@ -266,22 +264,29 @@ func (d *Desk) readUsersOnce(ctx context.Context, ids []int64, identities bool) 
 		of[i.UserID] = append(of[i.UserID], i)
 	}
 	read := make([]known, 0, len(p.Users))
+	seen := map[int64]bool{}
 	for _, u := range p.Users {
-		if !slices.Contains(ids, u.ID) {
+		switch {
+		case !slices.Contains(ids, u.ID):
 			return nil, unreadable("user %d came without having been asked for", u.ID)
-		}
-		if !u.told() {
+		case !u.told():
 			return nil, unreadable("the desk leaves out what decisions need of user %d", u.ID)
+		case seen[u.ID]:
+			continue
 		}
+		seen[u.ID] = true
 		read = append(read, known{user: u, addresses: u.person(0).Addresses})
 	}
-	if missing := len(ids) - len(read); missing > 0 {
-		found, err := d.readMissing(ctx, ids, read)
-		if err != nil {
-			return nil, err
-		}
-		read = append(read, found...)
+	missing := slices.DeleteFunc(slices.Clone(ids), func(id int64) bool { return seen[id] })
+	if len(missing) > singles && len(missing) < len(ids) {
+		again, err := d.readUsersOnce(ctx, missing, identities)
+		return append(read, again...), err
 	}
+	found, err := d.readOneByOne(ctx, missing)
+	if err != nil {
+		return nil, err
+	}
+	read = append(read, found...)
 	if !identities {
 		return read, nil
 	}
@@ -311,16 +316,12 @@ func (d *Desk) readUsersOnce(ctx context.Context, ids []int64, identities bool) 
 	return read, group.Wait()
 }
 
-// readMissing asks one by one for users that a list left out. Who is answered 404 does not exist.
-func (d *Desk) readMissing(ctx context.Context, ids []int64, read []known) ([]known, error) {
-	var mu sync.Mutex
-	var found []known
+// readOneByOne asks for users that a list left out. Who is answered 404 does not exist.
+func (d *Desk) readOneByOne(ctx context.Context, ids []int64) ([]known, error) {
+	found := make([]*known, len(ids))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(parallel)
-	for _, id := range ids {
-		if slices.ContainsFunc(read, func(u known) bool { return u.ID == id }) {
-			continue
-		}
+	for i, id := range ids {
 		group.Go(func() error {
 			var answer struct {
 				User user `json:"user"`
@@ -335,13 +336,20 @@ func (d *Desk) readMissing(ctx context.Context, ids []int64, read []known) ([]kn
 			if answer.User.ID != id || !answer.User.told() {
 				return unreadable("the answer for user %d is not about that user", id)
 			}
-			mu.Lock()
-			found = append(found, known{user: answer.User, addresses: answer.User.person(0).Addresses})
-			mu.Unlock()
+			found[i] = &known{user: answer.User, addresses: answer.User.person(0).Addresses}
 			return nil
 		})
 	}
-	return found, group.Wait()
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var read []known
+	for _, u := range found {
+		if u != nil {
+			read = append(read, *u)
+		}
+	}
+	return read, nil
 }
 
 // withIdentities returns the user's addresses, the primary one first, and whether they include it: identities that do
@@ -387,51 +395,48 @@ func (d *Desk) identities(ctx context.Context, user int64) ([]identity, error) {
 	return list, nil
 }
 
-// Addresses returns the same members with every address of theirs, a hundred members a request where the account
-// side-loads identities, one a request otherwise.
+// Addresses returns the same members with every address of theirs, and all else about them read anew. It takes a
+// request for a hundred members where the account side-loads identities, one a member otherwise.
 func (d *Desk) Addresses(ctx context.Context, org contactsync.Organization, members []contactsync.Member) ([]contactsync.Member, error) {
-	completed, err := whole(ctx, func(ctx context.Context) ([]contactsync.Member, error) { return d.complete(ctx, members) })
+	id, err := organizationID(org)
+	if err != nil {
+		return nil, err
+	}
+	completed, err := whole(ctx, func(ctx context.Context) ([]contactsync.Member, error) { return d.complete(ctx, id, members) })
 	if err != nil {
 		return nil, reading(err, "addresses of members of organization %s", org.ID)
 	}
 	return completed, nil
 }
 
-func (d *Desk) complete(ctx context.Context, members []contactsync.Member) ([]contactsync.Member, error) {
-	var ids []int64
-	for _, m := range members {
-		if m.Complete {
-			continue
-		}
-		id, err := personID(m.ID)
-		if err != nil {
+func (d *Desk) complete(ctx context.Context, org int64, members []contactsync.Member) ([]contactsync.Member, error) {
+	ids := make([]int64, len(members))
+	for i, m := range members {
+		var err error
+		if ids[i], err = personID(m.ID); err != nil {
 			return nil, err
 		}
-		if !slices.Contains(ids, id) {
-			ids = append(ids, id)
-		}
 	}
-	read, err := d.readUsers(ctx, ids, true)
+	distinct := slices.Clone(ids)
+	slices.Sort(distinct)
+	read, err := d.readUsers(ctx, slices.Compact(distinct), true)
 	if err != nil {
 		return nil, err
 	}
-	addresses := make(map[string][]contactsync.Email, len(read))
+	users := make(map[int64]known, len(read))
 	for _, u := range read {
-		if u.Active.Value {
-			addresses[strconv.FormatInt(u.ID, 10)] = u.addresses
-		}
+		users[u.ID] = u
 	}
 	completed := slices.Clone(members)
 	for i := range completed {
-		m := &completed[i]
-		if m.Complete {
-			continue
+		u, ok := users[ids[i]]
+		if !ok || !u.Active.Value {
+			return nil, unreadable("member %d is not there any more", ids[i])
 		}
-		all, ok := addresses[m.ID]
-		if !ok {
-			return nil, unreadable("member %s is not there any more", m.ID)
-		}
-		m.Addresses, m.Complete = all, true
+		elsewhere := completed[i].Elsewhere
+		completed[i].Person = u.person(org)
+		completed[i].Addresses, completed[i].Complete = u.addresses, true
+		completed[i].Elsewhere = max(elsewhere, completed[i].Elsewhere)
 	}
 	return completed, nil
 }
@@ -512,7 +517,7 @@ func (d *Desk) Elsewhere(ctx context.Context, org contactsync.Organization, memb
 			if err != nil {
 				return err
 			}
-			organizations, err := d.organizationsOf(ctx, user)
+			organizations, err := d.organizationsOf(ctx, user, id)
 			if err != nil {
 				return err
 			}
@@ -531,26 +536,27 @@ func (d *Desk) Elsewhere(ctx context.Context, org contactsync.Organization, memb
 
 func inDoubt(m contactsync.Member) bool { return m.Elsewhere == contactsync.ElsewhereUnknown }
 
-// organizationsOf returns the organizations that a user is a member of. A user that does not exist is in none.
-func (d *Desk) organizationsOf(ctx context.Context, user int64) ([]int64, error) {
-	pages, err := whole(ctx, func(ctx context.Context) ([]*page, error) {
+// organizationsOf returns the organizations that a user is a member of, of which one is known: a list without it is
+// not all there.
+func (d *Desk) organizationsOf(ctx context.Context, user, known int64) ([]int64, error) {
+	organizations, err := whole(ctx, func(ctx context.Context) ([]int64, error) {
 		pages, _, err := d.list(ctx, fmt.Sprintf("/users/%d/organization_memberships", user), nil, membershipRows)
-		return pages, err
+		var organizations []int64
+		for _, p := range pages {
+			for _, m := range p.Memberships {
+				if m.UserID != user {
+					return nil, unreadable("a membership of user %d came for user %d", m.UserID, user)
+				}
+				organizations = append(organizations, m.OrganizationID)
+			}
+		}
+		if err == nil && !slices.Contains(organizations, known) {
+			err = inconsistent("the memberships of user %d lack the one in organization %d", user, known)
+		}
+		return organizations, err
 	})
-	if status(err) == http.StatusNotFound {
-		return nil, nil
-	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the memberships of user %d: %w", user, err)
-	}
-	var organizations []int64
-	for _, p := range pages {
-		for _, m := range p.Memberships {
-			if m.UserID != user {
-				return nil, unreadable("a membership of user %d came for user %d", m.UserID, user)
-			}
-			organizations = append(organizations, m.OrganizationID)
-		}
 	}
 	return organizations, nil
 }

@@ -194,7 +194,8 @@ func (d *Desk) remembered(ctx context.Context, project int64) ([]int64, error) {
 // complete is false when it gave fewer than it counted.
 func (d *Desk) searchOrganizations(ctx context.Context, project int64) (found []organization, complete bool, err error) {
 	query := url.Values{"query": {fmt.Sprintf("type:organization %s:%d", d.field, project)}}
-	seen, total := 0, 0
+	var pages []*page
+	total := 0
 	for n := 1; n <= searchPages; n++ {
 		p, err := d.page(ctx, "/search", query, resultRows, "page", strconv.Itoa(n))
 		if err != nil {
@@ -208,7 +209,7 @@ func (d *Desk) searchOrganizations(ctx context.Context, project int64) (found []
 				found = append(found, o)
 			}
 		}
-		seen += len(p.Results)
+		pages = append(pages, p)
 		if p.Count != nil {
 			total = max(total, *p.Count)
 		}
@@ -216,7 +217,8 @@ func (d *Desk) searchOrganizations(ctx context.Context, project int64) (found []
 			break
 		}
 	}
-	return found, seen >= total, nil
+	seen, err := distinct(pages, resultRows)
+	return found, err == nil && seen >= total, nil
 }
 
 // readOrganizations reads organizations themselves, in the order of the ids. Those that are gone are left out.
@@ -389,8 +391,8 @@ func (d *Desk) export(ctx context.Context, asked time.Time) (current bool, err e
 		if err != nil {
 			return false, fmt.Errorf("reading the export of organizations: %w", err)
 		}
-		rows := organizationRows(&answer.page)
-		if rows < 0 || (answer.Count != nil && rows < min(*answer.Count, exportPage)) {
+		rows, err := distinct([]*page{&answer.page}, organizationRows)
+		if err != nil || answer.Organizations == nil || (answer.Count != nil && rows < min(*answer.Count, exportPage)) {
 			return false, unreadable("the export of organizations lacks rows that it counts")
 		}
 		end := start
@@ -398,8 +400,10 @@ func (d *Desk) export(ctx context.Context, asked time.Time) (current bool, err e
 			end = *answer.EndTime
 		}
 		ended := (answer.EndOfStream != nil && *answer.EndOfStream) || (answer.EndOfStream == nil && rows < exportPage)
-		if err := d.remember(ctx, answer.Organizations, time.Unix(end, 0)); err != nil {
-			return false, err
+		if rows > 0 { // an empty page proves nothing about the time that it names
+			if err := d.remember(ctx, answer.Organizations, time.Unix(end, 0)); err != nil {
+				return false, err
+			}
 		}
 		if ended {
 			d.index.exported = began

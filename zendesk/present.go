@@ -55,14 +55,14 @@ func (d *Desk) present(ctx context.Context, org int64, users []int64, members in
 		return nil, err
 	}
 	inside := make(map[int64]bool, len(read))
-	var elsewhere []int64
+	var elsewhere []known
 	for _, u := range read {
 		switch {
 		case !u.Active.Value, u.OrganizationID.Null, u.OrganizationID.Value == 0:
 		case u.OrganizationID.Value == org:
 			inside[u.ID] = true
 		default:
-			elsewhere = append(elsewhere, u.ID)
+			elsewhere = append(elsewhere, u)
 		}
 	}
 	if len(elsewhere) == 0 {
@@ -80,7 +80,7 @@ func (d *Desk) present(ctx context.Context, org int64, users []int64, members in
 	group.SetLimit(parallel)
 	for i, user := range elsewhere {
 		group.Go(func() error {
-			organizations, err := d.organizationsOf(ctx, user)
+			organizations, err := d.organizationsOf(ctx, user.ID, user.OrganizationID.Value)
 			belongs[i] = slices.Contains(organizations, org)
 			return err
 		})
@@ -89,7 +89,7 @@ func (d *Desk) present(ctx context.Context, org int64, users []int64, members in
 		return nil, err
 	}
 	for i, user := range elsewhere {
-		inside[user] = belongs[i]
+		inside[user.ID] = belongs[i]
 	}
 	return inside, nil
 }

@@ -139,6 +139,20 @@ func classed(err error, class contactsync.Class) *contactsync.Error {
 	return &contactsync.Error{Class: class, Detail: err.Error(), Err: err}
 }
 
+// unchained classes the error of a request that served another one: the token's, or the reading that was to tell what
+// became of a write. Its chain ends here, but for the caller's giving up, because what became of the serving request
+// says nothing about the other.
+func unchained(err error, class contactsync.Class) *contactsync.Error {
+	ended := *classed(err, class)
+	ended.Err = nil
+	for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
+		if errors.Is(err, cause) {
+			ended.Err = cause
+		}
+	}
+	return &ended
+}
+
 // unreadable is a read that cannot be trusted.
 func unreadable(format string, args ...any) *contactsync.Error {
 	return contactsync.Errorf(contactsync.ClassDeskUnreadable, format, args...)

@@ -144,7 +144,7 @@ func (r *removal) settle(ctx context.Context, items []int) {
 			switch {
 			case err != nil && v.state == wire.Unknown:
 				r.verdicts[i] = verdict{state: wire.Failed, reason: fmt.Errorf("finding out whether the person was detached: %w",
-					classed(err, contactsync.ClassRemovalFailed))}
+					unchained(err, contactsync.ClassRemovalFailed))}
 			case err == nil && !inside[r.users[i]]:
 				r.verdicts[i] = verdict{state: wire.Done}
 			case v.state == wire.Unknown && again:

@@ -127,7 +127,7 @@ func (w *renaming) settleNames(ctx context.Context, items []int, all map[int]ver
 		switch {
 		case all[i].state != wire.Unknown:
 		case err != nil:
-			w.errs[i] = fmt.Errorf("finding out whether the name was changed: %w", classed(err, contactsync.ClassSyncFailed))
+			w.errs[i] = fmt.Errorf("finding out whether the name was changed: %w", unchained(err, contactsync.ClassSyncFailed))
 		case names[w.users[i]] != w.items[i].Name:
 			w.errs[i] = unchanged("name", all[i].reason)
 		}
@@ -160,7 +160,8 @@ func (w *renaming) address(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	if have.ID == 0 {
+	added := have.ID == 0
+	if added {
 		err := w.addIdentity(ctx, user, wanted)
 		var f *failure
 		switch {
@@ -171,7 +172,7 @@ func (w *renaming) address(ctx context.Context, i int) error {
 			return classed(err, contactsync.ClassSyncFailed)
 		}
 		if have, err = w.identity(ctx, user, wanted); err != nil {
-			return err
+			return unchained(err, contactsync.ClassSyncFailed)
 		}
 		if have.ID == 0 {
 			return unchanged("address", nil)
@@ -182,15 +183,17 @@ func (w *renaming) address(ctx context.Context, i int) error {
 	}
 	path := fmt.Sprintf("/users/%d/identities/%d/make_primary", user, have.ID)
 	err = w.desk.put(ctx, path, struct{}{}, &struct{}{})
-	if !isAmbiguous(err) {
-		if err != nil {
-			return classed(err, contactsync.ClassSyncFailed)
-		}
+	switch {
+	case err == nil:
 		return nil
+	case !isAmbiguous(err) && added:
+		return unchained(err, contactsync.ClassSyncFailed) // something was done, so this is no refusal at the door
+	case !isAmbiguous(err):
+		return classed(err, contactsync.ClassSyncFailed)
 	}
 	cause := err
 	if have, err = w.identity(ctx, user, wanted); err != nil {
-		return err
+		return unchained(err, contactsync.ClassSyncFailed)
 	}
 	if !have.Primary {
 		return unchanged("address", cause)
