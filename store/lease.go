@@ -177,7 +177,11 @@ func (h *hold) renew(ctx context.Context, age time.Duration) error {
 	return nil
 }
 
-func (h *hold) expired(now time.Time) bool { return millis(now) >= h.expires }
+// expired goes by both clocks: the one on the wall, which others see and which may be set back, and the one that
+// only ever goes forward but stands still while a machine sleeps.
+func (h *hold) expired(now time.Time) bool {
+	return millis(now) >= h.expires || now.Sub(h.renewed) >= h.store.options.LeaseTTL
+}
 
 // lose notes that the lease is gone for good. The caller holds the lock.
 func (h *hold) lose(why string) error {

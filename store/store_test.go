@@ -94,12 +94,12 @@ func TestOpenRefusesAddresses(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	for address, want := range map[string]string{
-		"":                                           "it must be sqlite:PATH",
-		"contactsync.db":                             "it must be sqlite:PATH",
-		"sqlite:":                                    "it must be sqlite:PATH",
-		"sqlite::memory:":                            "it must be sqlite:PATH",
-		"mysql://ada:sesame@db.example.com/x":        "it must be sqlite:PATH",
-		"postgres://ada:sesame@db.example.com/x":     "no PostgreSQL yet",
+		"":                                       "it must be sqlite:PATH",
+		"contactsync.db":                         "it must be sqlite:PATH",
+		"sqlite:":                                "it must be sqlite:PATH",
+		"sqlite::memory:":                        "it must be sqlite:PATH",
+		"mysql://ada:sesame@db.example.com/x":    "it must be sqlite:PATH",
+		"postgres://ada:sesame@db.example.com/x": "no PostgreSQL yet",
 		"postgresql://ada:sesame@db.example.com/x":   "no PostgreSQL yet",
 		"sqlite:" + folder:                           "is a folder, not a file",
 		"sqlite:" + filepath.Join(folder, "no", "x"): "does not exist",
