@@ -162,6 +162,9 @@ func (d *Desk) walk(ctx context.Context, path string, query url.Values, ids rows
 		pages = append(pages, p)
 		done += len(ids(p))
 		switch {
+		case p.Meta == nil && p.Count != nil && *p.Count == done:
+			_, err := distinct(pages, ids) // not in cursor style, and all of it
+			return pages, err
 		case p.Meta == nil:
 			return nil, inconsistent("the answer says nothing about further pages")
 		case !p.Meta.HasMore:

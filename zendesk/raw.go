@@ -61,8 +61,8 @@ func (d *Desk) delete(ctx context.Context, path string, query url.Values, into a
 	if err == nil && resp.StatusCode/100 != 2 {
 		err = api.NewError(body, resp)
 	}
-	if resp.StatusCode == http.StatusNoContent {
-		into = nil
+	if err == nil && into == nil && resp.StatusCode != http.StatusNoContent {
+		return &failure{Method: http.MethodDelete, Path: path, Status: resp.StatusCode, Sent: true, Reason: "that is not the desk's answer to a deletion"}
 	}
 	return finish(http.MethodDelete, path, body, err, into)
 }
