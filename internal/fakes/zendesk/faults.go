@@ -38,6 +38,8 @@ const (
 	// and no Retry-After. Nothing was done.
 	RateLimited429
 	EdgeRateLimit
+	// Conflict409 refuses because of a concurrent write; nothing was done.
+	Conflict409
 	// Slow does the work, then withholds the answer until the client gives up or Release is called.
 	Slow
 	// NotJSON answers 200 with an HTML page; nothing was done.
@@ -52,6 +54,8 @@ const (
 	ForeignRow
 	// DuplicateRow sends the first row of a list again in place of the last.
 	DuplicateRow
+	// WrongCount adds one to the count of a list.
+	WrongCount
 	// MissingSideload leaves out one of the users that go with a list of memberships.
 	MissingSideload
 )
@@ -145,6 +149,8 @@ func (f *armedFault) instead(now time.Time, settings Settings) (answer, bool) {
 			wait = time.Second
 		}
 		result = tooMany(now, settings, wait)
+	case Conflict409:
+		result = failure(http.StatusConflict, "DatabaseConflict", "The record was changed by another request.")
 	case EdgeRateLimit:
 		result = reply(http.StatusTooManyRequests, map[string]any{
 			"detail": "Too many requests", "status": "429", "title": "Automated response",
@@ -183,7 +189,8 @@ func (f *armedFault) spoil(a answer, c *call) answer {
 		f.strike()
 		a.slow = true
 		return a
-	case EmptyPage, DroppedPage, RepeatedCursor, MalformedRow, ForeignRow, DuplicateRow, MissingSideload:
+	case EmptyPage, DroppedPage, RepeatedCursor, MalformedRow, ForeignRow, DuplicateRow, WrongCount,
+		MissingSideload:
 		if a.status != http.StatusOK && a.status != http.StatusCreated {
 			return a
 		}
@@ -245,6 +252,8 @@ func (f *armedFault) rewrite(body map[string]any, c *call) bool {
 		return endList(body)
 	case RepeatedCursor:
 		return repeatCursor(body, c)
+	case WrongCount:
+		return miscount(body)
 	}
 	if len(rows) == 0 {
 		return false
@@ -337,6 +346,16 @@ func repeatCursor(body map[string]any, c *call) bool {
 		return true
 	}
 	return false
+}
+
+func miscount(body map[string]any) bool {
+	count, ok := body["count"].(json.Number)
+	if !ok {
+		return false
+	}
+	n, err := count.Int64()
+	body["count"] = n + 1
+	return err == nil
 }
 
 func spoilRow(row any) bool {

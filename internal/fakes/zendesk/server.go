@@ -102,6 +102,7 @@ type call struct {
 	s        *Server
 	settings Settings
 	method   string
+	target   string   // the path as it was sent
 	path     []string // without /api/v2 and .json
 	header   http.Header
 	query    url.Values
@@ -168,19 +169,19 @@ func (s *Server) answerLocked(r *http.Request, body []byte, fault *armedFault) a
 		return early
 	}
 	c := &call{
-		s: s, settings: s.settings, method: r.Method, header: r.Header, query: r.URL.Query(), body: body,
+		s: s, settings: s.settings, method: r.Method, target: r.URL.Path, header: r.Header, query: r.URL.Query(), body: body,
 		base: baseOf(r), now: s.clock(), fault: fault,
 	}
-	result := s.route(c, r.URL.Path)
+	result := s.route(c)
 	return fault.spoil(result, c)
 }
 
-func (s *Server) route(c *call, path string) answer {
+func (s *Server) route(c *call) answer {
 	s.settle(c.now)
-	if path == "/oauth/tokens" && c.method == http.MethodPost {
+	if c.target == "/oauth/tokens" && c.method == http.MethodPost {
 		return c.createToken()
 	}
-	rest, ok := strings.CutPrefix(path, "/api/v2/")
+	rest, ok := strings.CutPrefix(c.target, "/api/v2/")
 	if !ok {
 		return c.unknownEndpoint()
 	}
@@ -216,7 +217,7 @@ func (c *call) unknownEndpoint() answer {
 
 // violation records what no careful client does.
 func (c *call) violation(what string) {
-	c.s.violations = append(c.s.violations, what+": "+c.method+" /"+strings.Join(c.path, "/"))
+	c.s.violations = append(c.s.violations, what+": "+c.method+" "+c.target)
 }
 
 func baseOf(r *http.Request) string {

@@ -639,6 +639,9 @@ func (c *call) createIdentity() answer {
 		return forbidden("You cannot update a shared user.")
 	}
 	in := body.Identity
+	if in.Type == "" || in.Value == "" {
+		return blank("value", "Value").answer()
+	}
 	if in.Type == "email" && !plausible(in.Value) {
 		return (&problem{"value", "Value: is not properly formatted", "InvalidFormat"}).answer()
 	}

@@ -252,3 +252,14 @@ func serve(t testing.TB, handler http.Handler) string {
 }
 
 func number(n int64) json.Number { return json.Number(strconv.FormatInt(n, 10)) }
+
+// decode reads an answer that was asked for without a network.
+func decode(t interface{ Fatalf(string, ...any) }, got *httptest.ResponseRecorder) map[string]any {
+	decoder := json.NewDecoder(got.Body)
+	decoder.UseNumber()
+	var body map[string]any
+	if err := decoder.Decode(&body); err != nil || got.Code != http.StatusOK {
+		t.Fatalf("got %d, %v", got.Code, err)
+	}
+	return body
+}

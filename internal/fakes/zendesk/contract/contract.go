@@ -84,10 +84,7 @@ func (d *description) checkRequest(r *http.Request, body []byte) (*openapi3filte
 	}
 	input := &openapi3filter.RequestValidationInput{
 		Request: plain, PathParams: params, Route: route,
-		Options: &openapi3filter.Options{
-			MultiError:         true,
-			AuthenticationFunc: openapi3filter.NoopAuthenticationFunc,
-		},
+		Options: options(),
 	}
 	if err := unknownParameters(route, r.URL.Query()); err != nil {
 		return input, err
@@ -127,10 +124,19 @@ func checkAnswer(input *openapi3filter.RequestValidationInput, answer *recorder)
 	}
 	output := &openapi3filter.ResponseValidationInput{
 		RequestValidationInput: input, Status: answer.status, Header: answer.Header(),
-		Options: &openapi3filter.Options{MultiError: true},
+		Options: options(),
 	}
 	output.SetBodyBytes(answer.body.Bytes())
 	return openapi3filter.ValidateResponse(context.Background(), output)
+}
+
+// options leave credentials alone, and say what is wrong without printing the whole schema and value.
+func options() *openapi3filter.Options {
+	o := &openapi3filter.Options{MultiError: true, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}
+	o.WithCustomSchemaErrorFunc(func(err *openapi3.SchemaError) string {
+		return "at /" + strings.Join(err.JSONPointer(), "/") + ": " + err.Reason
+	})
+	return o
 }
 
 // recorder keeps what is sent. Unwrap lets the stand-in reach the connection in order to cut it.

@@ -41,8 +41,12 @@ func jsonBody(schema object) object {
 }
 
 var (
-	offsetPaging = []any{query("page"), query("per_page")}
-	membership   = object{
+	bothPagings = []any{
+		object{"$ref": "#/components/parameters/DualPaginationPage"},
+		object{"$ref": "#/components/parameters/PerPage"},
+		object{"$ref": "#/components/parameters/CursorPaginationSort"},
+	}
+	membership = object{
 		"type": "object", "required": []any{"user_id", "organization_id"}, "additionalProperties": false,
 		"properties": object{
 			"user_id": object{"type": "integer"}, "organization_id": object{"type": "integer"},
@@ -56,11 +60,70 @@ func wrapped(key string, value object) object {
 	return object{"type": "object", "required": []any{key}, "additionalProperties": false, "properties": object{key: value}}
 }
 
+// corrections, in the order in which they are made. Sources are named where it is not the file that contradicts itself.
 var corrections = []correction{
+	// Requests: bodies that the file leaves out, though the reference pages describe them.
+	{"the grant's parameters are listed in its text alone",
+		[]string{"paths", "/oauth/tokens", "post", "requestBody"}, jsonBody(object{
+			"type": "object", "required": []any{"grant_type", "client_id", "client_secret", "scope"},
+			"properties": object{
+				"grant_type": object{"type": "string", "enum": []any{"client_credentials"}},
+				"client_id":  object{"type": "string"}, "client_secret": object{"type": "string"},
+				"scope":      object{"type": "string"},
+				"expires_in": object{"type": "integer", "minimum": 301, "maximum": 172_799},
+			},
+		})},
+	{"reference page: Organization Memberships",
+		[]string{"paths", "/api/v2/organization_memberships", "post", "requestBody"},
+		jsonBody(wrapped("organization_membership", membership))},
+	{"reference page: Organization Memberships",
+		[]string{"paths", "/api/v2/organization_memberships/create_many", "post", "requestBody"},
+		jsonBody(wrapped("organization_memberships", object{"type": "array", "maxItems": 100, "items": membership}))},
+	{"reference page: User Identities",
+		[]string{"paths", "/api/v2/users/{user_id}/identities", "post", "requestBody"},
+		jsonBody(wrapped("identity", object{
+			"type": "object", "required": []any{"type", "value"}, "additionalProperties": false,
+			"properties": object{
+				"type":  object{"type": "string"},
+				"value": object{"type": "string"}, "verified": object{"type": "boolean"},
+				"primary": object{"type": "boolean"}, "skip_verify_email": object{"type": "boolean"},
+			},
+		}))},
+	{"the example in its text has a body",
+		[]string{"paths", "/api/v2/organizations/{organization_id}", "put", "requestBody"},
+		jsonBody(wrapped("organization", object{"type": "object"}))},
+
+	// Requests: parameters.
 	{"ids are comma separated, not repeated (ES.FX.Zendesk, list of errors)",
 		[]string{"paths", "/api/v2/organization_memberships/destroy_many", "delete", "parameters"}, nil},
 	{"as above",
 		[]string{"paths", "/api/v2/organization_memberships/destroy_many", "delete", "parameters"}, []any{query("ids")}},
 	{"external ids are texts, not integers (ES.FX.Zendesk)",
 		[]string{"components", "parameters", "OrganizationExternalId", "schema"}, object{"type": "string"}},
+	{"both kinds of paging are in its text, no parameter is",
+		[]string{"paths", "/api/v2/organizations/{organization_id}/organization_memberships", "get", "parameters"}, bothPagings},
+	{"side-loading users works there (third-party production code reads users[].email from it)",
+		[]string{"paths", "/api/v2/organizations/{organization_id}/organization_memberships", "get", "parameters"},
+		[]any{query("include")}},
+	{"both kinds of paging are in its text, no parameter is",
+		[]string{"paths", "/api/v2/users/{user_id}/organization_memberships", "get", "parameters"}, bothPagings},
+	{"offset paging is in its text, no parameter is",
+		[]string{"paths", "/api/v2/search", "get", "parameters"}, []any{query("page"), query("per_page")}},
+	{"identities are among the side-loads of users (side-loading guide)",
+		[]string{"paths", "/api/v2/organizations/{organization_id}/users", "get", "parameters"}, []any{query("include")}},
+
+	// Answers: what is null although the file says that it never is.
+	{"a person may have no address", userProperty("email", "nullable"), true},
+	{"users/me without credentials is a user without an id (csa-zendesk, live probe)", userProperty("id", "nullable"), true},
+	{"a deleted person has no organization",
+		[]string{"components", "schemas", "DeletedUserObject", "properties", "organization_id", "nullable"}, true},
+	{"a job has no results until it is done",
+		[]string{"components", "schemas", "JobStatusObject", "properties", "results", "nullable"}, true},
+	{"an organization has every field, empty ones as null; check boxes are booleans",
+		[]string{"components", "schemas", "OrganizationObject", "properties", "organization_fields", "additionalProperties"},
+		object{"nullable": true}},
+}
+
+func userProperty(keys ...string) []string {
+	return append([]string{"components", "schemas", "UserForAdmin", "properties"}, keys...)
 }
