@@ -140,7 +140,8 @@ var (
 var separators = []rune{',', ';', '\t'}
 
 // findHeader looks for the line that names the columns. Above it there can be blank lines, lines that tell the query
-// (Zendesk) or the separator (Excel), and titles; but no address, for that would be a contact to be lost.
+// (Zendesk's "Advanced search", see https://handbook.gitlab.com/handbook/security/customer-support-operations/workflows/cmps)
+// or the separator (Excel), and titles; but no address, for that would be a contact to be lost.
 func findHeader(text []byte) (table, error) {
 	rest := text
 	for row := 1; len(rest) > 0; row++ {

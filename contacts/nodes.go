@@ -14,8 +14,9 @@ import (
 
 const bom = "\xef\xbb\xbf"
 
-// The YAML library breaks lines at U+2028 and U+2029, as YAML 1.1 had it. YAML 1.2 and editors do not, so these two
-// stand in for them while the library reads: neither is allowed in the file, and they have the same length.
+// The YAML library breaks lines at U+2028 and U+2029, as YAML 1.1 had it. YAML 1.2 and editors do not
+// (https://yaml.org/spec/1.2.2/#54-line-break-characters), so these two stand in for them while the library reads:
+// neither is allowed in the file, and they have the same length.
 var (
 	hideSeparators = strings.NewReplacer("\u2028", "\ufdd0", "\u2029", "\ufdd1")
 	showSeparators = strings.NewReplacer("\ufdd0", "\u2028", "\ufdd1", "\u2029")
@@ -102,7 +103,7 @@ func isUTF16(content []byte) bool {
 		(content[0] == 0) == (content[2] == 0) && (content[1] == 0) == (content[3] == 0)
 }
 
-var errGaveUp = errors.New("yaml: the library gave up")
+var errGaveUp = errors.New("the library gave up")
 
 // decode reads at most two documents; both are nil in a file of blanks and comments.
 func decode(r io.Reader) (first, second *yaml.Node, err error) {

@@ -262,7 +262,7 @@ func (w *walker) contact(entry *yaml.Node) contactsync.Contact {
 	return contactsync.Contact{
 		Name:       w.name(entry, fields[keyName]),
 		Email:      w.email(entry, fields[keyEmail]),
-		Previously: w.previously(fields[keyPreviously], fields[keyEmail]),
+		Previously: w.previously(fields[keyPreviously]),
 		Expires:    w.expires(fields[keyExpires]),
 		Position:   w.line(fields[keyPosition]),
 		Manager:    w.manager(fields[keyManager]),
@@ -399,30 +399,26 @@ func (w *walker) line(f field) string {
 	return text
 }
 
-func (w *walker) previously(f, current field) contactsync.Email {
+func (w *walker) previously(f field) contactsync.Email {
 	text, ok := w.optional(f)
 	if !ok {
 		return ""
 	}
 	email, fault := address(strings.TrimSpace(text))
-	switch {
-	case fault != "":
+	if fault != "" {
 		w.found.add(RuleEmailInvalid, at(f.value), "%s", fault)
-	case current.value != nil && email == contactsync.NormalizeEmail(current.value.Value):
-		w.found.add(RuleValueInvalid, at(f.value), `"previously" is the same address as "email". Write the earlier address, or delete the line.`)
-	default:
-		w.was = append(w.was, claim{email, at(f.value)})
-		return email
+		return ""
 	}
-	return ""
+	w.was = append(w.was, claim{email, at(f.value)})
+	return email
 }
 
-// claims checks the earlier addresses against all the addresses of the file.
+// claims checks the earlier addresses against all the addresses of the file, that of the same entry included.
 func (w *walker) claims() {
 	claimed := make(map[contactsync.Email]int, len(w.was))
 	for _, c := range w.was {
 		if line, listed := w.lines[c.email]; listed {
-			w.found.add(RuleValueInvalid, c.at, `%s is given as an earlier address on line %d, and is a contact's address on line %d. It can only be one of the two: delete this line, or that contact.`,
+			w.found.add(RuleValueInvalid, c.at, `%s is given as an earlier address on line %d, and is a contact's address on line %d. It can only be one of the two: delete this line, or write another address there.`,
 				c.email, c.at.line, line)
 			continue
 		}

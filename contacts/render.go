@@ -107,7 +107,7 @@ func ordinal(file File, i int) string {
 
 // renderID leaves a number bare, as in the documentation, where every YAML reader takes it for the same digits.
 func renderID(id string) string {
-	if n, err := strconv.ParseInt(id, 10, 64); err == nil && n > 0 && strconv.FormatInt(n, 10) == id {
+	if n, err := strconv.ParseInt(id, 10, 64); err == nil && strconv.FormatInt(n, 10) == id {
 		return id
 	}
 	return renderText(id)

@@ -124,6 +124,17 @@ func TestRenderHostileNames(t *testing.T) {
 	}
 }
 
+// Words that a reader of YAML 1.1 takes for truth values or for nothing are quoted, although our own reader does not mind.
+func TestRenderQuotesWords(t *testing.T) {
+	t.Parallel()
+	for _, word := range []string{"y", "Y", "n", "N", "yes", "Yes", "YES", "no", "No", "NO", "on", "On", "ON", "off", "Off", "OFF", "true", "True", "TRUE", "false", "False", "FALSE", "null", "Null", "NULL"} {
+		text, err := contacts.Render(contacts.File{Contacts: []contactsync.Contact{{Name: word, Email: "a@example.com"}}})
+		if want := "- name: \"" + word + "\"\n  email: a@example.com\n"; err != nil || string(text) != want {
+			t.Errorf("got %v\n%s\nwant\n%s", err, text, want)
+		}
+	}
+}
+
 // The canonical form is fixed to the letter: people see it in their repositories, and its changes in their history.
 func TestRenderForms(t *testing.T) {
 	t.Parallel()
@@ -259,6 +270,20 @@ func TestCleanName(t *testing.T) {
 			t.Fatalf("%q is not left alone", fitting)
 		}
 	})
+}
+
+// An address is listable exactly when a file with it is valid.
+func TestListable(t *testing.T) {
+	t.Parallel()
+	for email, want := range map[contactsync.Email]bool{
+		"ada@example.com": true, "a+b@xn--bcher-kva.example": true,
+		"": false, "ada": false, "ada@localhost": false, " ada@example.com": false, `"a b"@example.com`: false, "ada@[127.0.0.1]": false,
+	} {
+		_, err := contacts.Render(contacts.File{Contacts: []contactsync.Contact{{Name: "A", Email: email}}})
+		if got := contacts.Listable(email); got != want || (err == nil) != want {
+			t.Errorf("Listable(%q) = %t, want %t; Render: %v", email, got, want, err)
+		}
+	}
 }
 
 // checkFile verifies what the documentation of Parse promises of a file without errors.
