@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"io"
+	"log"
 	"maps"
 	"net/http"
 	"net/http/cgi"
@@ -122,8 +123,9 @@ func (s *Server) backend(w http.ResponseWriter, r *http.Request, p *project, act
 		Dir:  s.options.Dir,
 		Env: append(s.environment(),
 			"GIT_PROJECT_ROOT="+s.options.Dir, "GIT_HTTP_EXPORT_ALL=1", "REMOTE_USER=git"),
-		// What git complains about there it also tells the client.
+		// What git complains about there it also tells the client, and clients that hang up are nothing to report.
 		Stderr: io.Discard,
+		Logger: log.New(io.Discard, "", 0),
 	}
 	handler.ServeHTTP(w, request)
 }

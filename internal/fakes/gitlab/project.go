@@ -247,7 +247,7 @@ func (s *Server) Commit(id int64, c Commit) (string, error) {
 	for _, name := range slices.Sorted(maps.Keys(c.Submodules)) {
 		fmt.Fprintf(&stream, "M 160000 %s %s\n", c.Submodules[name], quotePath(name))
 	}
-	if _, err := s.run(&stream, "-C", p.dir, "fast-import", "--quiet", "--force"); err != nil {
+	if _, err := s.run(&stream, "-C", p.dir, "-c", "core.compression=1", "fast-import", "--quiet", "--force"); err != nil {
 		return "", fmt.Errorf("committing to project %d: %w", id, err)
 	}
 	after, err := s.refs(p)

@@ -1,0 +1,304 @@
+// Package gitrepo reads one file at the head of a branch over git's smart HTTP protocol, and commits files, without a
+// clone: nothing is written to disk, and what is received and kept in memory is bounded whatever the repository holds.
+//
+// The repository is a customer's, so it is untrusted: a huge file beside the one that is wanted costs nothing, and a
+// link, a folder or a submodule in its place is refused. What is relied upon is described in git's own documentation,
+// gitprotocol-http, gitprotocol-pack (protocol version 0) and git-rev-list --filter; GitLab's servers allow filters and
+// the fetching of single objects.
+package gitrepo
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+	"github.com/go-git/go-git/v5/plumbing/storer"
+
+	"contactsync"
+)
+
+// What Options leave open.
+const (
+	DefaultBranch   = "master"
+	DefaultFile     = "contacts.yaml"
+	DefaultUsername = "oauth2" // GitLab takes any name that is not blank beside a token
+	DefaultMaxBytes = 16 << 20
+	DefaultMaxFile  = 1<<20 + 1
+	DefaultTimeout  = time.Minute
+)
+
+// Options is what a Repository reads and how. The zero value reads contacts.yaml on master without credentials.
+type Options struct {
+	Branch   string
+	File     string // a name at the root of the repository, not a path
+	Username string
+	Token    string // sent to the host of each project's CloneURL; "" sends no credentials
+
+	// MaxBytes bounds what is received for one read or commit. A single answer may use a quarter of it.
+	MaxBytes int64
+	// MaxFile is the size of the largest file that is returned. The default lets one byte more through than a contacts
+	// file may have, so that whoever reads the file can say so.
+	MaxFile int64
+	// Timeout bounds one read or commit.
+	Timeout time.Duration
+	// Transport carries the requests; nil is a copy of http.DefaultTransport.
+	Transport http.RoundTripper
+}
+
+// Repository reads and writes repositories. It keeps nothing between calls, and may be used by many goroutines.
+type Repository struct{ options Options }
+
+// New returns a Repository, or an error that names the option which cannot be.
+func New(options Options) (*Repository, error) {
+	options.Branch = cmp.Or(options.Branch, DefaultBranch)
+	options.File = cmp.Or(options.File, DefaultFile)
+	options.Username = cmp.Or(options.Username, DefaultUsername)
+	options.MaxBytes = cmp.Or(options.MaxBytes, DefaultMaxBytes)
+	options.MaxFile = cmp.Or(options.MaxFile, DefaultMaxFile)
+	options.Timeout = cmp.Or(options.Timeout, DefaultTimeout)
+	if options.Transport == nil {
+		options.Transport = http.DefaultTransport.(*http.Transport).Clone()
+	}
+	if err := plumbing.NewBranchReferenceName(options.Branch).Validate(); err != nil {
+		return nil, fmt.Errorf("the branch %q cannot be the name of a branch", options.Branch)
+	}
+	if strings.ContainsAny(options.File, "/\\\x00") || options.File == "." || options.File == ".." {
+		return nil, fmt.Errorf("the file %q must be a name at the root of the repository, without a folder", options.File)
+	}
+	if options.MaxBytes < 0 || options.MaxFile < 0 || options.Timeout < 0 {
+		return nil, errors.New("limits of size and time must be above zero")
+	}
+	return &Repository{options: options}, nil
+}
+
+// Read returns the file at the head of the branch of the repository at project.CloneURL.
+//
+// It takes two requests; four when the files beside it are so many or so large that the second one is cut off. Errors:
+//   - file_missing: the repository is empty, the branch or the file is not there, or it is a symbolic link, a folder, a
+//     submodule or kept in Git LFS.
+//   - file_too_large: it is larger than MaxFile.
+//   - repository_unreachable: anything else, such as the network, refused credentials, a missing repository, an answer
+//     that is too large, too slow or makes no sense. When the context ended, the error wraps its error.
+func (r *Repository) Read(ctx context.Context, project contactsync.Project) (contactsync.File, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.options.Timeout, errSlow)
+	defer cancel()
+	file, err := r.read(ctx, project)
+	if err != nil {
+		return contactsync.File{}, fmt.Errorf("reading %s of %s: %w", r.options.File, nameOf(project), err)
+	}
+	return file, nil
+}
+
+func (r *Repository) read(ctx context.Context, project contactsync.Project) (contactsync.File, error) {
+	fetch, err := r.connect(project)
+	if err != nil {
+		return contactsync.File{}, err
+	}
+	refs, err := fetch.references(ctx)
+	if errors.Is(err, errEmpty) {
+		return contactsync.File{}, contactsync.Errorf(contactsync.ClassFileMissing, "the repository is empty: nothing has been pushed yet")
+	}
+	if err != nil {
+		return contactsync.File{}, err
+	}
+	head, ok := refs.References[plumbing.NewBranchReferenceName(r.options.Branch).String()]
+	if !ok {
+		return contactsync.File{}, r.noBranch(refs)
+	}
+
+	// The root of the tree, and of the files in it those that are not too large. What lies in folders stays away.
+	filters := refs.Capabilities.Supports(capability.Filter)
+	filter := packp.Filter("")
+	if filters {
+		filter = packp.FilterCombine(packp.FilterBlobLimit(uint64(r.options.MaxFile)+1, packp.BlobLimitPrefixNone), packp.FilterTreeDepth(2))
+	}
+	objects, err := fetch.objects(ctx, refs, head, filter)
+	if errors.Is(err, errTooMuch) && filters && refs.Capabilities.Supports(capability.AllowReachableSHA1InWant) {
+		return r.readAlone(ctx, fetch, refs, head)
+	}
+	if errors.Is(err, errTooMuch) {
+		return contactsync.File{}, contactsync.Errorf(contactsync.ClassRepositoryUnreachable,
+			"the repository is too large to be read: the newest commit alone takes more than %s", size(fetch.limit))
+	}
+	if err != nil {
+		return contactsync.File{}, err
+	}
+	commit, entry, err := r.find(objects, head)
+	if err != nil {
+		return contactsync.File{}, err
+	}
+	content, err := readBlob(objects, entry.Hash, r.options.MaxFile)
+	if errors.Is(err, plumbing.ErrObjectNotFound) && filters {
+		return contactsync.File{}, r.tooLarge()
+	}
+	if err != nil {
+		return contactsync.File{}, err
+	}
+	return r.file(commit, entry, content)
+}
+
+// readAlone is the frugal second way, for a root full of files: first the tree without any file, then the one file.
+func (r *Repository) readAlone(ctx context.Context, fetch *connection, refs *packp.AdvRefs, head plumbing.Hash) (contactsync.File, error) {
+	objects, err := fetch.objects(ctx, refs, head, packp.FilterTreeDepth(1))
+	if errors.Is(err, errTooMuch) {
+		return contactsync.File{}, contactsync.Errorf(contactsync.ClassRepositoryUnreachable,
+			"the repository is too large to be read: the list of the files at its root alone takes more than %s", size(fetch.limit))
+	}
+	if err != nil {
+		return contactsync.File{}, err
+	}
+	commit, entry, err := r.find(objects, head)
+	if err != nil {
+		return contactsync.File{}, err
+	}
+	objects, err = fetch.object(ctx, refs, entry.Hash)
+	if errors.Is(err, errTooMuch) {
+		return contactsync.File{}, r.tooLarge()
+	}
+	if err != nil {
+		return contactsync.File{}, err
+	}
+	content, err := readBlob(objects, entry.Hash, r.options.MaxFile)
+	if err != nil {
+		return contactsync.File{}, err
+	}
+	return r.file(commit, entry, content)
+}
+
+// find returns the commit, and the file's entry in the root of its tree.
+func (r *Repository) find(objects storer.EncodedObjectStorer, head plumbing.Hash) (*object.Commit, object.TreeEntry, error) {
+	commit, err := object.GetCommit(objects, head)
+	if err != nil {
+		return nil, object.TreeEntry{}, senseless("the newest commit", err)
+	}
+	tree, err := object.GetTree(objects, commit.TreeHash)
+	if err != nil {
+		return nil, object.TreeEntry{}, senseless("the list of files", err)
+	}
+	at := slices.IndexFunc(tree.Entries, func(e object.TreeEntry) bool { return e.Name == r.options.File })
+	if at < 0 {
+		return nil, object.TreeEntry{}, r.noFile(tree.Entries)
+	}
+	entry := tree.Entries[at]
+	what := ""
+	switch entry.Mode {
+	case filemode.Regular, filemode.Executable, filemode.Deprecated:
+		return commit, entry, nil
+	case filemode.Symlink:
+		what = "a symbolic link"
+	case filemode.Dir:
+		what = "a folder"
+	case filemode.Submodule:
+		what = "a submodule"
+	default:
+		what = "of a kind that git does not know"
+	}
+	return nil, object.TreeEntry{}, contactsync.Errorf(contactsync.ClassFileMissing,
+		"%s on branch %s is %s, not an ordinary file", r.options.File, r.options.Branch, what)
+}
+
+// lfsPointer is how a file begins that is kept in Git LFS.
+// Source: github.com/git-lfs/git-lfs, docs/spec.md.
+const lfsPointer = "version https://git-lfs.github.com/spec/"
+
+func (r *Repository) file(commit *object.Commit, entry object.TreeEntry, content []byte) (contactsync.File, error) {
+	if bytes.HasPrefix(content, []byte(lfsPointer)) {
+		return contactsync.File{}, contactsync.Errorf(contactsync.ClassFileMissing,
+			"%s on branch %s is kept in Git LFS: only a pointer to it is in the repository", r.options.File, r.options.Branch)
+	}
+	return contactsync.File{
+		Content: content, Commit: commit.Hash.String(), Blob: entry.Hash.String(),
+		Committer:   clean(commit.Committer.Name+" <"+commit.Committer.Email+">", 320),
+		CommittedAt: commit.Committer.When.UTC(),
+	}, nil
+}
+
+func (r *Repository) tooLarge() error {
+	return contactsync.Errorf(contactsync.ClassFileTooLarge, "%s on branch %s is larger than %s", r.options.File, r.options.Branch, size(r.options.MaxFile))
+}
+
+// noBranch tells which branches there are, as long as that helps.
+func (r *Repository) noBranch(refs *packp.AdvRefs) error {
+	var branches []string
+	for ref := range refs.References {
+		if name, ok := strings.CutPrefix(ref, "refs/heads/"); ok {
+			branches = append(branches, clean(name, 60))
+		}
+	}
+	slices.Sort(branches)
+	there := fmt.Sprintf("there are %d others", len(branches))
+	switch {
+	case len(branches) == 0:
+		there = "there is none at all"
+	case len(branches) == 1:
+		there = "there is only " + branches[0]
+	case len(branches) <= 5:
+		there = "there are " + strings.Join(branches, ", ")
+	}
+	return contactsync.Errorf(contactsync.ClassFileMissing, "the repository has no branch %s; %s", r.options.Branch, there)
+}
+
+// noFile points out a file that was probably meant.
+func (r *Repository) noFile(entries []object.TreeEntry) error {
+	stem := func(name string) string { return strings.ToLower(strings.TrimSuffix(name, path.Ext(name))) }
+	for _, entry := range entries {
+		ext := strings.ToLower(path.Ext(entry.Name))
+		if stem(entry.Name) == stem(r.options.File) && (ext == ".yaml" || ext == ".yml") {
+			return contactsync.Errorf(contactsync.ClassFileMissing, "branch %s has no %s at its root; it has %s, which is another name",
+				r.options.Branch, r.options.File, clean(entry.Name, 60))
+		}
+	}
+	return contactsync.Errorf(contactsync.ClassFileMissing, "branch %s has no %s at its root", r.options.Branch, r.options.File)
+}
+
+// readBlob returns a blob's content. The error is plumbing.ErrObjectNotFound when it was not received.
+func readBlob(objects storer.EncodedObjectStorer, hash plumbing.Hash, limit int64) ([]byte, error) {
+	blob, err := object.GetBlob(objects, hash)
+	if errors.Is(err, plumbing.ErrObjectNotFound) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, senseless("the file", err)
+	}
+	if blob.Size > limit {
+		return nil, contactsync.Errorf(contactsync.ClassFileTooLarge, "the file has %s, more than %s", size(blob.Size), size(limit))
+	}
+	reader, err := blob.Reader()
+	if err != nil {
+		return nil, senseless("the file", err)
+	}
+	defer reader.Close()
+	content, err := io.ReadAll(reader)
+	if err != nil {
+		return nil, senseless("the file", err)
+	}
+	return content, nil
+}
+
+func nameOf(project contactsync.Project) string {
+	if project.Path != "" {
+		return project.Path
+	}
+	return fmt.Sprintf("project %d", project.ID)
+}
+
+// size writes a number of bytes for people.
+func size(bytes int64) string {
+	if bytes < 10<<20 && bytes%(1<<20) > 1 || bytes < 1<<20 {
+		return fmt.Sprintf("%d KiB", bytes>>10)
+	}
+	return fmt.Sprintf("%d MiB", bytes>>20)
+}
