@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -13,7 +14,9 @@ import (
 // Opening a store is part of every command's start.
 func BenchmarkOpen(b *testing.B) {
 	address := newAddress(b)
-	mustOpen(b, address, store.Options{})
+	if s, err := store.Open(b.Context(), address, store.Options{}); err != nil || s.Close() != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
 		s, err := store.Open(b.Context(), address, store.Options{})
 		if err != nil {
@@ -41,11 +44,16 @@ func BenchmarkOpenNew(b *testing.B) {
 // A plan reads a handful of things.
 func BenchmarkViewBaseline(b *testing.B) {
 	address := newAddress(b)
-	if err := mustOpen(b, address, store.Options{}).SaveBaseline(b.Context(), contactsync.Baseline{Organization: "42"}); err != nil {
+	s, err := store.Open(b.Context(), address, store.Options{})
+	if err != nil {
 		b.Fatal(err)
 	}
+	if err := errors.Join(s.SaveBaseline(b.Context(), contactsync.Baseline{Organization: "42"}), s.Close()); err != nil {
+		b.Fatal(err)
+	}
+	v := mustView(b, address, store.Options{})
 	for b.Loop() {
-		if _, err := mustView(b, address, store.Options{}).Baseline(b.Context(), "42"); err != nil {
+		if _, err := v.Baseline(b.Context(), "42"); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -76,7 +84,12 @@ func BenchmarkRecordChanges5000(b *testing.B) {
 		changes[i] = contactsync.Change{Action: contactsync.ActionAdd, Name: "Ada Lovelace",
 			Email: contactsync.Email(fmt.Sprintf("p%d@example.com", i)), Result: contactsync.ResultDone}
 	}
+	batch := 0
 	for b.Loop() {
+		batch++
+		for i := range 100 {
+			changes[(batch*100+i)%len(changes)].Detail = fmt.Sprint(batch)
+		}
 		if err := s.RecordChanges(b.Context(), "run", changes); err != nil {
 			b.Fatal(err)
 		}

@@ -81,7 +81,7 @@ func TestLinksOfTwoDesks(t *testing.T) {
 func TestManyLinks(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, newAddress(t), store.Options{})
-	for _, n := range []int{0, 1, 31, 32, 33, 1000} {
+	for _, n := range []int{0, 1, 32, 33, 34, 50, 51, 1000} {
 		var links, gone []contactsync.Link
 		for i := range n {
 			links = append(links, contactsync.Link{Project: int64(n), Organization: fmt.Sprintf("%d-%d", n, i)})

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// rowsPerStatement is few because the driver finds each parameter by looking through all of them.
-const rowsPerStatement = 32
+// valuesPerStatement is small because the driver finds each parameter by looking through all of them.
+const valuesPerStatement = 100
 
 // insertRows runs a statement with lists of values between its head and its tail, some rows at a time. The rows are
 // of one length.
 func insertRows(ctx context.Context, tx *sql.Tx, head string, rows [][]any, tail string) error {
 	for len(rows) > 0 {
-		batch := rows[:min(rowsPerStatement, len(rows))]
+		batch := rows[:min(valuesPerStatement/len(rows[0]), len(rows))]
 		rows = rows[len(batch):]
 		var text strings.Builder
 		var values []any

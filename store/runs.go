@@ -98,11 +98,19 @@ func saveRun(ctx context.Context, tx *sql.Tx, run contactsync.Run) error {
 	return saveConflicts(ctx, tx, run.ID, run.Conflicts)
 }
 
+// saveChanges writes the changes that are not yet as they are: a long run records its results many times over.
 func saveChanges(ctx context.Context, tx *sql.Tx, runID string, changes []contactsync.Change) error {
-	rows := make([][]any, len(changes))
+	known, err := readChanges(ctx, tx, runID)
+	if err != nil {
+		return err
+	}
+	var rows [][]any
 	for i, c := range changes {
-		rows[i] = []any{runID, i, string(c.Action), string(c.Email), c.Name, c.Person, string(c.WasEmail), c.WasName,
-			string(c.Result), string(c.Error), c.Detail, c.Line}
+		if i < len(known) && known[i] == c {
+			continue
+		}
+		rows = append(rows, []any{runID, i, string(c.Action), string(c.Email), c.Name, c.Person, string(c.WasEmail),
+			c.WasName, string(c.Result), string(c.Error), c.Detail, c.Line})
 	}
 	return insertRows(ctx, tx, `INSERT INTO run_change (run, position, action, email, name, person, was_email, was_name,
 		result, error_class, detail, line) VALUES `, rows, ` ON CONFLICT (run, position) DO UPDATE SET
@@ -169,7 +177,11 @@ func (s *Store) Run(ctx context.Context, id string) (contactsync.Run, error) {
 		if err != nil || len(found) == 0 || (len(found) > 1 && found[0].ID != id) {
 			return err
 		}
-		return readDetails(ctx, tx, &found[0])
+		if found[0].Changes, err = readChanges(ctx, tx, found[0].ID); err != nil {
+			return err
+		}
+		found[0].Conflicts, err = readConflicts(ctx, tx, found[0].ID)
+		return err
 	})
 	switch {
 	case err != nil:
@@ -182,28 +194,32 @@ func (s *Store) Run(ctx context.Context, id string) (contactsync.Run, error) {
 	return found[0], nil
 }
 
-func readDetails(ctx context.Context, tx *sql.Tx, run *contactsync.Run) error {
-	run.Changes, run.Conflicts = []contactsync.Change{}, []contactsync.Conflict{}
+// readChanges returns the run's changes; each stands at its position, because positions have no gaps.
+func readChanges(ctx context.Context, tx *sql.Tx, runID string) ([]contactsync.Change, error) {
+	changes := []contactsync.Change{}
 	rows, err := tx.QueryContext(ctx, `SELECT action, email, name, person, was_email, was_name, result, error_class,
-		detail, line FROM run_change WHERE run = $1 ORDER BY position`, run.ID)
+		detail, line FROM run_change WHERE run = $1 ORDER BY position`, runID)
 	err = scanAll(rows, err, func() error {
 		var c contactsync.Change
 		err := rows.Scan(&c.Action, &c.Email, &c.Name, &c.Person, &c.WasEmail, &c.WasName, &c.Result, &c.Error,
 			&c.Detail, &c.Line)
-		run.Changes = append(run.Changes, c)
+		changes = append(changes, c)
 		return err
 	})
-	if err != nil {
-		return err
-	}
-	rows, err = tx.QueryContext(ctx, `SELECT email, error_class, detail, line FROM run_conflict WHERE run = $1
-		ORDER BY position`, run.ID)
-	return scanAll(rows, err, func() error {
+	return changes, err
+}
+
+func readConflicts(ctx context.Context, tx *sql.Tx, runID string) ([]contactsync.Conflict, error) {
+	conflicts := []contactsync.Conflict{}
+	rows, err := tx.QueryContext(ctx, `SELECT email, error_class, detail, line FROM run_conflict WHERE run = $1
+		ORDER BY position`, runID)
+	err = scanAll(rows, err, func() error {
 		var c contactsync.Conflict
 		err := rows.Scan(&c.Email, &c.Error, &c.Detail, &c.Line)
-		run.Conflicts = append(run.Conflicts, c)
+		conflicts = append(conflicts, c)
 		return err
 	})
+	return conflicts, err
 }
 
 // Filter selects runs. A zero field does not narrow the selection.
