@@ -77,8 +77,8 @@ func (c *call) exportOrganizations() answer {
 	}
 	all = c.settled(all)
 	take := min(size, len(all))
-	// A page never ends within a second, nor where it began: the next one would be this one again.
-	for take < len(all) && (all[take].at == all[take-1].at || all[take-1].at == start) {
+	// A page never ends in the second where it began: the next one would be this one again.
+	for take < len(all) && all[take-1].at == start {
 		take++
 	}
 	rows := []any{}

@@ -85,6 +85,9 @@ func checkAccount(t *rapid.T, server *zendesk.Server) {
 			}
 			owners[address] = u.ID
 		}
+		if len(u.Organizations) == 0 {
+			continue
+		}
 		shown := reply{body: decode(t, direct(server, "GET", userPath(u.ID)+"/organization_memberships?include=users", ""))}
 		var home int64
 		for i, row := range shown.rows("organization_memberships") {
@@ -92,7 +95,7 @@ func checkAccount(t *rapid.T, server *zendesk.Server) {
 				home += shown.id("organization_memberships", i, "organization_id")
 			}
 		}
-		if len(u.Organizations) > 0 && (home != u.Organizations[0] || shown.id("users", 0, "organization_id") != home) {
+		if home != u.Organizations[0] || shown.id("users", 0, "organization_id") != home {
 			t.Fatalf("defaults of %+v: %v", u, shown.body)
 		}
 	}
@@ -119,11 +122,11 @@ func TestAnyPageSize(t *testing.T) {
 	server := zendesk.New(zendesk.Options{Email: agentEmail, Token: agentToken})
 	org := server.AddOrganization(zendesk.Organization{Name: "One"})
 	var want []int64
-	for i := range 250 {
+	for i := range 40 {
 		want = append(want, server.AddUser(zendesk.User{Name: "U", Email: fmt.Sprintf("u%d@example.com", i), Organizations: []int64{org}}))
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		size := rapid.IntRange(3, 120).Draw(t, "size")
+		size := rapid.IntRange(1, 50).Draw(t, "size")
 		style := rapid.SampledFrom([]string{"per_page=%d", "page[size]=%d"}).Draw(t, "style")
 		var got []int64
 		for next := organizationPath(org) + "/users?" + fmt.Sprintf(style, size); next != ""; {

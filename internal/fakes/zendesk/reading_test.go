@@ -60,6 +60,18 @@ func TestPagingIsComplete(t *testing.T) {
 	}
 }
 
+// A page has a hundred rows at most, whatever was asked for.
+func TestPagesAreBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	org, _ := w.organization("One", 101)
+	for _, paging := range []string{"", "?per_page=1000", "?page[size]=1000"} {
+		if got := w.call("GET", organizationPath(org)+"/users"+paging, nil); len(got.rows("users")) != 100 || !more(got) {
+			t.Errorf("%q: got %d rows", paging, len(got.rows("users")))
+		}
+	}
+}
+
 // Offset answers carry the count, cursor answers do not.
 func TestPagingStyles(t *testing.T) {
 	t.Parallel()
@@ -329,13 +341,13 @@ func TestSearchLimits(t *testing.T) {
 		return "type:user" + strings.Repeat(" email:a@example.com", n) // three words each, and one for the type
 	}
 	for path, want := range map[string]int{
-		"/api/v2/users/search?query=" + url.QueryEscape(addresses(21)): 200,
-		"/api/v2/users/search?query=" + url.QueryEscape(addresses(22)): 422,
-		"/api/v2/search?query=one&page[size]=10":                       400,
-		"/api/v2/users/search?query=one&page[size]=10":                 400,
-		"/api/v2/search?query=one&per_page=10&page=100":                200,
-		"/api/v2/search?query=one&per_page=10&page=101":                422,
-		"/api/v2/search?query=one&per_page=1&page=2":                   200,
+		"/api/v2/users/search?query=" + url.QueryEscape(addresses(21)):        200,
+		"/api/v2/users/search?query=" + url.QueryEscape(addresses(21)+" one"): 422,
+		"/api/v2/search?query=one&page[size]=10":                              400,
+		"/api/v2/users/search?query=one&page[size]=10":                        400,
+		"/api/v2/search?query=one&per_page=10&page=100":                       200,
+		"/api/v2/search?query=one&per_page=10&page=101":                       422,
+		"/api/v2/search?query=one&per_page=1&page=2":                          200,
 		"/api/v2/search":       400,
 		"/api/v2/users/search": 400,
 	} {

@@ -394,6 +394,8 @@ func TestSoftDeletedPeople(t *testing.T) {
 		t.Errorf("deleted: %v", got)
 	}
 	w.want(w.call("PUT", userPath(users[0]), object{"user": object{"name": "X"}}), http.StatusNotFound)
+	w.want(w.call("POST", "/api/v2/users",
+		object{"user": object{"name": "Next", "email": "one0@example.com", "skip_verify_email": true}}), http.StatusCreated)
 }
 
 // A filter by address on the list of users is ignored: everybody comes back.
