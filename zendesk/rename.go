@@ -162,7 +162,7 @@ func (w *renaming) address(ctx context.Context, i int) error {
 	}
 	added := have.ID == 0
 	if added {
-		err := w.addIdentity(ctx, user, wanted)
+		have, err = w.addIdentity(ctx, user, wanted)
 		var f *failure
 		switch {
 		case err == nil, isAmbiguous(err): // which of the two, reading tells
@@ -171,8 +171,10 @@ func (w *renaming) address(ctx context.Context, i int) error {
 		default:
 			return classed(err, contactsync.ClassSyncFailed)
 		}
-		if have, err = w.identity(ctx, user, wanted); err != nil {
-			return unchained(err, contactsync.ClassSyncFailed)
+		if have.ID == 0 {
+			if have, err = w.identity(ctx, user, wanted); err != nil {
+				return unchained(err, contactsync.ClassSyncFailed)
+			}
 		}
 		if have.ID == 0 {
 			return unchanged("address", nil)
@@ -215,11 +217,19 @@ func (w *renaming) identity(ctx context.Context, user int64, address contactsync
 	return identity{}, nil
 }
 
-func (w *renaming) addIdentity(ctx context.Context, user int64, address contactsync.Email) error {
+// addIdentity returns the new identity; the zero identity where the answer does not show it.
+func (w *renaming) addIdentity(ctx context.Context, user int64, address contactsync.Email) (identity, error) {
 	body := map[string]any{"identity": map[string]any{
 		"type": "email", "value": string(address), "verified": true, "skip_verify_email": true,
 	}}
-	return w.desk.post(ctx, fmt.Sprintf("/users/%d/identities", user), body, &struct{}{})
+	var answer struct {
+		Identity identity `json:"identity"`
+	}
+	err := w.desk.post(ctx, fmt.Sprintf("/users/%d/identities", user), body, &answer)
+	if err != nil || contactsync.NormalizeEmail(answer.Identity.Value) != address {
+		return identity{}, err
+	}
+	return answer.Identity, nil
 }
 
 // taken looks whether somebody else has the address. The desk's words about it may be in any language.

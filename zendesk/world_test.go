@@ -65,6 +65,7 @@ type world struct {
 	url   string
 	org   contactsync.Organization
 	orgID int64
+	few   []contactsync.Member // some of its members, where a test has read them
 }
 
 func newWorld(t testing.TB, wrap ...func(http.Handler) http.Handler) *world {
