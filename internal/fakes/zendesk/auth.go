@@ -122,7 +122,7 @@ func (c *call) authenticate(resource string, anonymous bool) (answer, bool) {
 	if !anonymous {
 		return unauthorized(), false
 	}
-	c.params = map[string]string{"anonymous": "yes"}
+	c.nobody = true
 	return answer{}, true
 }
 

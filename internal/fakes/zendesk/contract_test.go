@@ -11,10 +11,19 @@ import (
 	"contactsync/internal/fakes/zendesk/contract"
 )
 
+// Every endpoint answers as it should to a client that makes no mistake.
+func TestEveryEndpoint(t *testing.T) {
+	t.Parallel()
+	everyEndpoint(newWorld(t))
+}
+
 // Every endpoint, asked and answering as Zendesk's own description has it: the stand-in does not merely agree with
 // the client that was written beside it.
 func TestContract(t *testing.T) {
-	w := newWorld(t, func(next http.Handler) http.Handler { return contract.Middleware(t, next) })
+	everyEndpoint(newWorld(t, func(next http.Handler) http.Handler { return contract.Middleware(t, next) }))
+}
+
+func everyEndpoint(w *world) {
 	w.Configure(func(s *zendesk.Settings) { s.MultipleOrganizations, s.BulkImport, s.ExportLimit = true, true, 0 })
 	org := w.AddOrganization(zendesk.Organization{
 		Name: "One", ExternalID: "o-1", Domains: []string{"example.net"},
@@ -104,7 +113,7 @@ func TestContract(t *testing.T) {
 	}
 	w.poll(jobs...) // working, without results
 	if done := w.poll(jobs...); strings.Contains(done.text, "working") {
-		t.Errorf("got %s", done.text)
+		w.t.Errorf("got %s", done.text)
 	}
 	w.want(w.call("GET", "/api/v2/job_statuses/"+jobs[0], nil), 200)
 	w.want(w.call("GET", "/api/v2/job_statuses", nil), 200)

@@ -108,7 +108,7 @@ func (s *Server) FinishJobs() {
 	}
 }
 
-// tooManyJobs names the jobs that are in the way. The status and the field current_job_ids are documented.
+// tooManyJobs names the jobs that are in the way, as documented; that the status is 429 is an assumption.
 func (c *call) tooManyJobs() answer {
 	var ids []string
 	for _, j := range c.s.jobs.unfinished {
@@ -318,7 +318,7 @@ func (c *call) updateManyUsers() answer {
 	}
 	inputs := body.Users
 	if body.User != nil {
-		ids, bad, ok := c.idList("ids")
+		ids, bad, ok := c.idList()
 		if !ok {
 			return bad
 		}
@@ -361,7 +361,7 @@ func (c *call) createManyMemberships() answer {
 }
 
 func (c *call) destroyManyMemberships() answer {
-	ids, bad, ok := c.idList("ids")
+	ids, bad, ok := c.idList()
 	if !ok {
 		return bad
 	}

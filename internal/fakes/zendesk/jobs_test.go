@@ -111,6 +111,22 @@ func (w *world) wantResults(got reply, want ...any) {
 	}
 }
 
+// Changes in bulk fail one by one: a shared person, an unknown organization, an address that is taken.
+func TestFailedChangesInBulk(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, users := w.organization("One", 2)
+	shared := w.AddUser(zendesk.User{Name: "Shared", Shared: true})
+	got := w.poll(w.job(w.call("PUT", "/api/v2/users/update_many", object{"users": []any{
+		object{"id": shared, "name": "X"}, object{"id": users[0], "organization_id": 7}, object{"id": users[1], "email": "one0@example.com"},
+	}})))
+	failed := func(id int64, details string) object {
+		return object{"id": number(id), "action": "update", "error": "UserUpdateError", "details": details, "success": false}
+	}
+	w.wantResults(got, failed(shared, "You cannot update a shared user."), failed(users[0], "Organization: not found"),
+		failed(users[1], "Email: one0@example.com is already being used by another user"))
+}
+
 // The other ways in which rows have been seen, with the same content.
 func TestJobRowStyles(t *testing.T) {
 	t.Parallel()

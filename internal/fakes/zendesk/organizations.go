@@ -69,7 +69,7 @@ func (c *call) showOrganization() answer {
 }
 
 func (c *call) showManyOrganizations() answer {
-	ids, bad, ok := c.idList("ids")
+	ids, bad, ok := c.idList()
 	if !ok {
 		return bad
 	}

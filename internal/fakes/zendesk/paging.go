@@ -148,9 +148,9 @@ func readCursor(text string) (int64, bool) {
 	return id, err == nil
 }
 
-// idList reads a comma separated parameter of at most 100 ids; words that are no numbers are no ids.
-func (c *call) idList(name string) (ids []int64, denied answer, ok bool) {
-	texts, denied, ok := c.textList(name)
+// idList reads the parameter ids, at most 100 separated by commas; words that are no numbers are no ids.
+func (c *call) idList() (ids []int64, denied answer, ok bool) {
+	texts, denied, ok := c.textList("ids")
 	if !ok {
 		return nil, denied, false
 	}

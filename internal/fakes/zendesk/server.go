@@ -110,7 +110,8 @@ type call struct {
 	base     string // scheme and host, for the addresses in answers
 	now      time.Time
 	params   map[string]string
-	fault    *armedFault // what hit the request, or nil
+	nobody   bool        // signed in as nobody, where that is let through
+	fault    *armedFault // what may strike the request, or nil
 }
 
 // answer is what goes back.

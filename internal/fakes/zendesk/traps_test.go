@@ -97,6 +97,23 @@ func TestRemovingTheDefaultPromotesAnother(t *testing.T) {
 	}
 }
 
+// Another membership can be made the default; the list tells with true and null.
+func TestMakeDefault(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Configure(multiple)
+	a, _ := w.organization("A", 0)
+	b, _ := w.organization("B", 0)
+	ada := w.person("Ada", "ada@example.com", a, b)
+	second := w.call("GET", userPath(ada)+"/organization_memberships", nil).id("organization_memberships", 1, "id")
+	got := w.want(w.call("PUT", userPath(ada)+fmt.Sprintf("/organization_memberships/%d/make_default", second), nil), 200)
+	if got.get("organization_memberships", 0, "default") != nil || got.get("organization_memberships", 1, "default") != true {
+		t.Errorf("got %s", got.text)
+	}
+	w.wantOrganizations(ada, b, a)
+	w.want(w.call("PUT", userPath(ada)+"/organization_memberships/7/make_default", nil), 404)
+}
+
 // The last membership leaves nothing behind but the person.
 func TestRemovingTheLastMembershipKeepsThePerson(t *testing.T) {
 	t.Parallel()

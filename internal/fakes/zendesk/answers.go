@@ -1,6 +1,13 @@
 package zendesk
 
-import "net/http"
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
 
 // Zendesk's errors come in several envelopes; each is used where it has been seen.
 
@@ -56,3 +63,51 @@ func duplicateAddress(address string) *problem {
 func blank(field, label string) *problem {
 	return &problem{field, label + ": cannot be blank", "BlankValue"}
 }
+
+// Small pieces of answers.
+
+// url is the address of a resource: url("users", 1, "identities", 2).
+func (c *call) url(parts ...any) string {
+	var text strings.Builder
+	text.WriteString(c.base + "/api/v2")
+	for _, part := range parts {
+		fmt.Fprintf(&text, "/%v", part)
+	}
+	return text.String() + ".json"
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+func orNull(id int64) any {
+	if id == 0 {
+		return nil
+	}
+	return id
+}
+
+func textOrNull(text string) any {
+	if text == "" {
+		return nil
+	}
+	return text
+}
+
+func emptyNotNull(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+func emptyObject(fields map[string]any) map[string]any {
+	if fields == nil {
+		return map[string]any{}
+	}
+	return fields
+}
+
+func containsFold(list []string, one string) bool {
+	return slices.ContainsFunc(list, func(entry string) bool { return strings.EqualFold(entry, one) })
+}
+
+func decimal(id int64) string { return strconv.FormatInt(id, 10) }
