@@ -1,0 +1,253 @@
+package config
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"contactsync"
+)
+
+// Validate returns every value that cannot be right, whatever the configuration is for.
+func (c Config) Validate() []Problem { return c.check(keysOf(&c)) }
+
+// check judges each value by itself.
+func (c Config) check(keys []key) (problems []Problem) {
+	for _, k := range keys {
+		if message, remedy := judge(k); message != "" {
+			problems = append(problems, c.origins[k.path].problem(k, message, remedy))
+		}
+	}
+	return problems
+}
+
+// tidy brings values into the one spelling that the rest of the program expects.
+func (c *Config) tidy() {
+	c.GitLab.URL = strings.TrimRight(c.GitLab.URL, "/")
+	c.GitLab.Group = strings.Trim(c.GitLab.Group, "/")
+	c.Zendesk.URL = strings.TrimRight(c.Zendesk.URL, "/")
+}
+
+// desksToCome are planned and not in this version.
+var desksToCome = []string{"gitlabcrm", "jsm", "deskpro", "rt"}
+
+// judge returns what is wrong with the value of a key, "" for nothing, and how to mend it.
+func judge(k key) (message, remedy string) {
+	switch value := k.field.Interface().(type) {
+	case string:
+		return judgeText(k.path, value)
+	case int:
+		return judgeNumber(k.path, value)
+	case float64:
+		if !(value > 0 && value <= 1) { // not the other way round, because of what is no number at all
+			return "must be above 0 and at most 1", "Write 0.5 for one half."
+		}
+	case Secret:
+		return judgeSecret(k.path, value)
+	case []Secret:
+		for _, secret := range value {
+			if message, remedy := judgeSecret(k.path, secret); message != "" {
+				return message, remedy
+			}
+		}
+	case []contactsync.Email:
+		for _, address := range value {
+			if address.Domain() == "" || strings.HasPrefix(string(address), "@") || strings.ContainsAny(string(address), " \t\r\n") {
+				return fmt.Sprintf("lists %q, which is no e-mail address", address), "Write addresses such as ada@example.com."
+			}
+		}
+	}
+	return "", ""
+}
+
+func judgeText(keyPath, value string) (message, remedy string) {
+	if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "holds a control character or a line break", "Write it on one line."
+	}
+	switch keyPath {
+	case "gitlab.url", "zendesk.url":
+		if value == "" && keyPath == "zendesk.url" {
+			return "", "" // whether it is needed depends on the command
+		}
+		return judgeURL(value)
+	case "gitlab.branch":
+		if value == "" || strings.ContainsAny(value, " ~^:?*[\\") || strings.Contains(value, "..") || strings.HasPrefix(value, "-") {
+			return "is no name of a branch", "Write the branch's name, such as master."
+		}
+	case "gitlab.file":
+		if value == "" || path.Clean(value) != value || path.IsAbs(value) || value == "." || value == ".." || strings.HasPrefix(value, "../") {
+			return "is no path within the repository", "Write the path from the root of the repository, such as contacts.yaml."
+		}
+	case "desk":
+		if slices.Contains(desksToCome, value) {
+			return fmt.Sprintf("is %s, which is not in this version", value), "Write desk: zendesk."
+		}
+		return oneOf(value, "zendesk")
+	case "zendesk.project_field":
+		if value == "" || strings.ContainsFunc(value, func(r rune) bool {
+			return r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+		}) {
+			return "is no key of an organization field", "Write the field's key as Zendesk shows it: letters, digits and underscores."
+		}
+	case "zendesk.bulk":
+		return oneOf(value, "auto", "on", "off")
+	case "sync.people_elsewhere":
+		return oneOf(value, "refuse", "add")
+	case "sync.names":
+		return oneOf(value, "file", "desk")
+	case "store":
+		// The value may hold a password and is not repeated.
+		if file, ok := strings.CutPrefix(value, "sqlite:"); (!ok || file == "") && !strings.HasPrefix(value, "postgres://") {
+			return "is no address of a store", "Write store: sqlite:contactsync.db, with a path of your own."
+		}
+	case "webhook.listen":
+		_, port, err := net.SplitHostPort(value)
+		if number, invalid := strconv.Atoi(port); err != nil || invalid != nil || number < 0 || number > 65535 {
+			return "is no address to listen on", "Write host and port, such as 127.0.0.1:8080."
+		}
+	case "schedule.resync":
+		if value != "" && len(strings.Fields(value)) != 5 {
+			return "is no cron expression of five fields", `Write minute, hour, day, month and weekday, such as "17 3 * * *" for 03:17 UTC each day.`
+		}
+	}
+	return "", ""
+}
+
+func judgeNumber(keyPath string, value int) (message, remedy string) {
+	if value < 0 {
+		return "must not be negative", "Write 0 or more."
+	}
+	// More additions than members is what a small organization that grows looks like; more removals is impossible.
+	if strings.HasSuffix(keyPath, ".percent") && keyPath != "sync.hold_additions.percent" && value > 100 {
+		return "must be at most 100", "Write a percentage from 0 to 100."
+	}
+	return "", ""
+}
+
+// judgeURL never repeats the address, which may hold a password.
+func judgeURL(text string) (message, remedy string) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Opaque != "":
+		return "is no address", "Write it in full, such as https://gitlab.example.com."
+	case u.User != nil:
+		return "holds credentials", "Write the address alone; credentials have keys of their own."
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return "has a query or a fragment", "Write the address up to the first ? or #."
+	case u.Scheme == "https" || (u.Scheme == "http" && isLoopback(u.Hostname())):
+		return "", ""
+	case u.Scheme == "http":
+		return "must begin with https://", "Plain http:// is taken for this machine alone (127.0.0.1, ::1, localhost)."
+	}
+	return "must begin with https://", "Write it in full, such as https://gitlab.example.com."
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.IsLoopback()
+}
+
+func judgeSecret(keyPath string, secret Secret) (message, remedy string) {
+	text := secret.Reveal()
+	if text != strings.TrimSpace(text) || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+		return "begins or ends with blanks, or holds a line break", "Copy the secret again, without anything around it."
+	}
+	// https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md: 24 to 64 bytes.
+	if keyPath == "webhook.signing_token" {
+		encoded, ok := strings.CutPrefix(text, "whsec_")
+		raw, err := base64.StdEncoding.DecodeString(encoded)
+		if !ok || err != nil || len(raw) < 24 || len(raw) > 64 {
+			return "is no signing token", "Copy it from GitLab: whsec_ and the base64 form of 24 to 64 bytes."
+		}
+	}
+	return "", ""
+}
+
+func oneOf(value string, allowed ...string) (message, remedy string) {
+	if slices.Contains(allowed, value) {
+		return "", ""
+	}
+	choice := strings.Join(allowed, ", ")
+	if last := len(allowed) - 1; last > 0 {
+		choice = strings.Join(allowed[:last], ", ") + " or " + allowed[last]
+	}
+	return "must be " + choice, "Write " + choice + "."
+}
+
+// Purpose is what a configuration has to be complete for.
+type Purpose int
+
+// The purposes.
+const (
+	ForNothing Purpose = iota // lint, import, runs, demo
+	ForDesk                   // export, plan --file
+	ForSync                   // plan, sync, approve
+	ForServe                  // serve
+)
+
+// Missing returns the keys that the purpose needs and that are not given.
+func (c Config) Missing(purpose Purpose) (problems []Problem) {
+	var missing []string
+	if purpose >= ForSync && !c.GitLab.Token.IsSet() {
+		missing = append(missing, "gitlab.token")
+	}
+	if purpose >= ForDesk && c.Desk == "zendesk" {
+		missing = append(missing, c.Zendesk.missing()...)
+	}
+	if w := c.Webhook; purpose >= ForServe && len(w.SigningToken)+len(w.Token)+len(w.TriggerToken) == 0 {
+		missing = append(missing, "webhook.signing_token")
+	}
+	for _, k := range keysOf(&c) {
+		if slices.Contains(missing, k.path) {
+			problems = append(problems, Problem{Key: k.path, Variable: k.variable(), Message: "is missing", Remedy: howToGive(k)})
+		}
+	}
+	return problems
+}
+
+// missing returns the keys of the account's address and of one complete set of credentials. A set that was begun is
+// the one that is meant; with none begun it is the OAuth client.
+func (z Zendesk) missing() (paths []string) {
+	if z.URL == "" {
+		paths = append(paths, "zendesk.url")
+	}
+	token := z.Email != "" && z.Token.IsSet()
+	switch begun := z.Email != "" || z.Token.IsSet(); {
+	case z.UsesOAuth() || token:
+	case begun && z.ClientID == "" && !z.ClientSecret.IsSet():
+		if z.Email == "" {
+			paths = append(paths, "zendesk.email")
+		}
+		if !z.Token.IsSet() {
+			paths = append(paths, "zendesk.token")
+		}
+	default:
+		if z.ClientID == "" {
+			paths = append(paths, "zendesk.client_id")
+		}
+		if !z.ClientSecret.IsSet() {
+			paths = append(paths, "zendesk.client_secret")
+		}
+	}
+	return paths
+}
+
+func howToGive(k key) string {
+	if k.isSecret() {
+		return fmt.Sprintf("Set %s, or %s to the name of a file that holds it, or write %s into the configuration file.",
+			k.variable(), k.fileVariable(), k.path)
+	}
+	return fmt.Sprintf("Set %s, or write %s into the configuration file.", k.variable(), k.path)
+}
+
+// UsesOAuth reports whether the OAuth client is complete, and therefore used.
+func (z Zendesk) UsesOAuth() bool { return z.ClientID != "" && z.ClientSecret.IsSet() }

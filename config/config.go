@@ -1,0 +1,104 @@
+// Package config is the one configuration of contactsync: a YAML file, overlaid by environment variables, checked as
+// a whole, with every problem named at once. Secrets are redacted by their type.
+package config
+
+import "contactsync"
+
+// Config is what can be configured. The tags are the reference: key is the name in the file, default what holds
+// without it, text what it is for. Get one from Load or Default.
+type Config struct {
+	GitLab   GitLab   `key:"gitlab"`
+	Desk     string   `key:"desk" default:"zendesk" text:"Which ticketing backend to keep in step: zendesk."`
+	Zendesk  Zendesk  `key:"zendesk"`
+	Store    string   `key:"store" default:"sqlite:contactsync.db" text:"Where history, approvals and links are kept: sqlite:PATH, PATH relative to the working directory."`
+	Webhook  Webhook  `key:"webhook"`
+	Sync     Sync     `key:"sync"`
+	Limits   Limits   `key:"limits"`
+	Schedule Schedule `key:"schedule"`
+	Sweep    Sweep    `key:"sweep"`
+
+	origins  map[string]origin
+	warnings []Problem
+}
+
+// GitLab is where the contact management projects are.
+type GitLab struct {
+	URL             string `key:"url" default:"https://gitlab.com" text:"Address of GitLab."`
+	Token           Secret `key:"token" text:"Access token of the service account, with the scopes api and read_repository."`
+	Group           string `key:"group" default:"support/zd-global-orgs" text:"Group that holds the contact management projects."`
+	TemplateProject string `key:"template_project" text:"Id or path of a project in a template group. Empty: the embedded template."`
+	Branch          string `key:"branch" default:"master" text:"Branch that is read."`
+	File            string `key:"file" default:"contacts.yaml" text:"Path of the contacts file in the repository."`
+}
+
+// Zendesk is the Zendesk account. With both kinds of credentials, the OAuth client is used.
+type Zendesk struct {
+	URL               string  `key:"url" text:"Address of the Zendesk account, such as https://example.zendesk.com."`
+	ClientID          string  `key:"client_id" text:"OAuth client (client credentials): its unique identifier."`
+	ClientSecret      Secret  `key:"client_secret" text:"OAuth client: its secret."`
+	Email             string  `key:"email" text:"API token: the address of the agent it belongs to. Zendesk retires API tokens on 2027-04-30."`
+	Token             Secret  `key:"token" text:"API token."`
+	ProjectField      string  `key:"project_field" default:"cmp_id" text:"Key of the organization field that holds the number of the GitLab project."`
+	RequestsPerMinute int     `key:"requests_per_minute" default:"0" text:"The account's request limit. 0: learnt from its answers."`
+	Budget            float64 `key:"budget" default:"0.5" text:"Share of that limit that contactsync may use, above 0 and up to 1."`
+	Bulk              string  `key:"bulk" default:"auto" text:"Bulk import of users: auto, on or off. It is off in many accounts."`
+}
+
+// Webhook is the receiver. Any of the three credentials opens it; each may have several values while one is rotated.
+type Webhook struct {
+	Listen       string   `key:"listen" default:"127.0.0.1:8080" text:"Address and port to listen on."`
+	SigningToken []Secret `key:"signing_token" text:"Signing tokens of GitLab's webhooks, whsec_ and base64."`
+	Token        []Secret `key:"token" text:"Secret tokens of GitLab's webhooks."`
+	TriggerToken []Secret `key:"trigger_token" text:"Tokens of hooks that use the original trigger address."`
+}
+
+// Sync is what a run may do.
+type Sync struct {
+	HoldRemovals    Threshold           `key:"hold_removals" floor:"3" percent:"30" text:"Removals in one run wait for an approval"`
+	HoldAdditions   Threshold           `key:"hold_additions" floor:"100" percent:"100" text:"Additions in one run wait for an approval"`
+	PeopleElsewhere string              `key:"people_elsewhere" default:"refuse" text:"A contact who belongs to another organization: refuse, or add where a person may have several."`
+	Names           string              `key:"names" default:"file" text:"Whose names win for unprotected contacts: file; or desk, where names are set on creation alone."`
+	Protected       []contactsync.Email `key:"protected" text:"Addresses that are never touched."`
+}
+
+// Threshold is passed by more than the larger of the two.
+type Threshold struct {
+	Floor   int `key:"floor" text:"when there are more than this many, and more than the percentage."`
+	Percent int `key:"percent" text:"when they are more than this many per cent of the members, and more than the floor."`
+}
+
+// Limits are what the operator grants an organization.
+type Limits struct {
+	ContactsWithoutProject int `key:"contacts_without_project" default:"30" text:"Contacts of an organization without a project. 0: no limit."`
+	ContactsWithProject    int `key:"contacts_with_project" default:"0" text:"Contacts of an organization with a project. 0: no limit."`
+	Maintainers            int `key:"maintainers" default:"5" text:"Maintainers of a project. 0: no limit."`
+}
+
+// Schedule is what happens by itself.
+type Schedule struct {
+	Resync string `key:"resync" default:"17 3 * * *" text:"When every linked project is synced again: a cron expression of five fields, in UTC. Empty: never."`
+}
+
+// Sweep is when a scheduled sweep as a whole is suspect.
+type Sweep struct {
+	Hold SweepHold `key:"hold"`
+}
+
+// SweepHold holds all removals of a sweep when too many organizations, or too many contacts, would lose members.
+type SweepHold struct {
+	Organizations int `key:"organizations" default:"3" text:"A sweep's removals wait for an approval when more organizations than this would lose members."`
+	Floor         int `key:"floor" default:"50" text:"The same when more contacts than this would be removed, and more than the percentage."`
+	Percent       int `key:"percent" default:"5" text:"The same when more than this many per cent of all contacts would be removed, and more than the floor."`
+}
+
+// Default returns the configuration that holds without a file and without any variable.
+func Default() Config {
+	var c Config
+	for _, k := range keysOf(&c) {
+		if k.fallback != "" {
+			// A test sets every key to its default, so this cannot fail at run time.
+			_ = k.set([]string{k.fallback})
+		}
+	}
+	return c
+}
