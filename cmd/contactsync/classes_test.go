@@ -1,0 +1,229 @@
+package main_test
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"contactsync"
+	"contactsync/contacts"
+	fakegitlab "contactsync/internal/fakes/gitlab"
+	fakezendesk "contactsync/internal/fakes/zendesk"
+)
+
+// notYet are the classes that no command can reach in this version, and why.
+var notYet = map[contactsync.Class]string{
+	contactsync.ClassNotEligible: "eligibility is decided when projects are set up, and no command does that yet",
+}
+
+// reach is a way to an error class through the command line.
+type reach struct {
+	class   contactsync.Class
+	name    string
+	arrange func(w *world)
+	args    []string // nil: sync of the world's project
+	status  int
+	whole   bool // the run fails as a whole
+}
+
+// Ada and Grace are members, and their file is right, before anything is arranged.
+func reaches() []reach {
+	broken := func(text string) func(*world) { return func(w *world) { w.pushText(text) } }
+	return []reach{
+		{class: contactsync.ClassInvalidProjectID, name: "no number", args: []string{"sync", "engines"}, status: 1, whole: true},
+		{class: contactsync.ClassInvalidProjectID, name: "not positive", args: []string{"sync", "--", "-5"}, status: 1, whole: true},
+		{class: contactsync.ClassInvalidProjectID, name: "unknown to GitLab", args: []string{"sync", "999"}, status: 1, whole: true},
+		{class: contactsync.ClassInvalidProjectID, name: "about to be deleted", status: 1, whole: true, arrange: func(w *world) {
+			if err := w.forge.DeleteProject(project); err != nil {
+				w.Fatal(err)
+			}
+		}},
+		{class: contactsync.ClassNoOrgFound, status: 1, whole: true, arrange: func(w *world) {
+			w.desk.SetField(w.org, "cmp_id", nil)
+		}},
+		{class: contactsync.ClassTooManyOrgs, status: 1, whole: true, arrange: func(w *world) { w.organization("Other", project) }},
+		{class: contactsync.ClassYAMLUnreadable, status: 1, whole: true, arrange: broken("- name: [\n")},
+		{class: contactsync.ClassContactIncomplete, status: 1, whole: true, arrange: broken("- name: Ada Lovelace\n")},
+		{class: contactsync.ClassFileMissing, name: "no file", status: 1, whole: true, arrange: func(w *world) {
+			w.commit(fakegitlab.Commit{Deleted: []string{"contacts.yaml"}, Files: map[string]string{"README.md": "nothing"}})
+		}},
+		{class: contactsync.ClassFileMissing, name: "no branch", status: 1, whole: true, arrange: func(w *world) {
+			w.set("CONTACTSYNC_GITLAB_BRANCH=main")
+		}},
+		{class: contactsync.ClassFileMissing, name: "a link", status: 1, whole: true, arrange: func(w *world) {
+			w.commit(fakegitlab.Commit{Deleted: []string{"contacts.yaml"}, Links: map[string]string{"contacts.yaml": "/etc/passwd"}})
+		}},
+		{class: contactsync.ClassFileTooLarge, name: "bytes", status: 1, whole: true, arrange: broken(strings.Repeat("# large\n", 1<<18))},
+		{class: contactsync.ClassFileTooLarge, name: "contacts", status: 1, whole: true, arrange: broken(breaking()[contacts.RuleTooMany])},
+		{class: contactsync.ClassFileEmpty, status: 1, whole: true, arrange: broken("[]\n")},
+		{class: contactsync.ClassFileEmpty, name: "all expired", status: 1, whole: true,
+			arrange: broken("contacts:\n- name: Ada Lovelace\n  email: ada@example.com\n  expires: 2001-01-31\n")},
+		{class: contactsync.ClassEmailInvalid, status: 1, whole: true, arrange: broken("- name: Ada Lovelace\n  email: ada\n")},
+		{class: contactsync.ClassContactDuplicate, status: 1, whole: true,
+			arrange: broken("- name: Ada\n  email: ada@example.com\n- name: Ada\n  email: ADA@example.com\n")},
+		{class: contactsync.ClassContactInvalid, status: 1, whole: true,
+			arrange: broken("contacts:\n- name: Ada\n  email: ada@example.com\n  expires: soon\n")},
+		{class: contactsync.ClassOrganizationMismatch, status: 1, whole: true,
+			arrange: broken("organization: 999\ncontacts:\n- name: Ada\n  email: ada@example.com\n")},
+		{class: contactsync.ClassTooManyContacts, status: 1, whole: true, arrange: func(w *world) {
+			w.set("CONTACTSYNC_LIMITS_CONTACTS_WITH_PROJECT=1")
+		}},
+		{class: contactsync.ClassContactElsewhere, status: 3, arrange: func(w *world) {
+			other := w.organization("Other", 0)
+			w.desk.AddUser(fakezendesk.User{Name: "Emmy Noether", Email: "emmy@example.com", Organizations: []int64{other}})
+			w.push(append(founders(), contact("Emmy Noether", "emmy@example.com")))
+		}},
+		{class: contactsync.ClassContactProtected, name: "listed", status: 3, arrange: func(w *world) {
+			w.desk.AddUser(fakezendesk.User{Name: "Agent", Email: "agent@example.com", Role: "agent"})
+			w.push(append(founders(), contact("Agent", "agent@example.com")))
+		}},
+		{class: contactsync.ClassContactProtected, name: "member", status: 0, arrange: func(w *world) {
+			w.desk.AddUser(fakezendesk.User{Name: "Agent", Email: "agent@example.com", Role: "agent", Organizations: []int64{w.org}})
+		}},
+		{class: contactsync.ClassContactProtected, name: "configured", status: 0, arrange: func(w *world) {
+			w.set("CONTACTSYNC_SYNC_PROTECTED=grace@example.com")
+			w.push(founders()[:1])
+		}},
+		{class: contactsync.ClassRemovalsHeld, status: 4, arrange: func(w *world) { w.members(8) }},
+		{class: contactsync.ClassAdditionsHeld, status: 4, arrange: func(w *world) { w.push(append(founders(), numbered(101)...)) }},
+		{class: contactsync.ClassRepositoryUnreachable, name: "wrong token", status: 1, whole: true, arrange: func(w *world) {
+			w.set("CONTACTSYNC_GITLAB_TOKEN=wrong")
+		}},
+		{class: contactsync.ClassRepositoryUnreachable, name: "git is broken", status: 1, whole: true, arrange: func(w *world) {
+			w.forge.Inject(fakegitlab.Fault{Path: regexp.MustCompile(`/info/refs$`), Status: 503})
+		}},
+		{class: contactsync.ClassDeskUnreadable, name: "no answer that can be read", status: 1, whole: true, arrange: func(w *world) {
+			w.desk.Inject(fakezendesk.Fault{Kind: fakezendesk.NotJSON, Match: matching("GET", "")})
+		}},
+		{class: contactsync.ClassDeskUnreadable, name: "everybody gone", status: 1, whole: true, arrange: func(w *world) {
+			w.run("sync", fmt.Sprint(project)).ends(0)
+			for _, user := range w.desk.MembersOf(w.org) {
+				w.desk.Detach(user.ID, w.org)
+			}
+		}},
+		{class: contactsync.ClassDeskUnauthorized, status: 1, whole: true, arrange: func(w *world) {
+			w.set("CONTACTSYNC_ZENDESK_CLIENT_SECRET=wrong")
+		}},
+		{class: contactsync.ClassRateLimited, status: 1, whole: true, arrange: func(w *world) {
+			w.desk.Inject(fakezendesk.Fault{Kind: fakezendesk.RateLimited429, RetryAfter: time.Hour})
+		}},
+		{class: contactsync.ClassUserNotCreated, status: 3, arrange: func(w *world) {
+			w.push(append(founders(), contact("Emmy Noether", "emmy@example.com"), contact("Hedy Lamarr", "hedy@example.com")))
+			w.desk.AddUser(fakezendesk.User{Name: "Hedy Lamarr", Email: "hedy@example.com"})
+			w.desk.Inject(fakezendesk.Fault{Kind: fakezendesk.ResetBefore, Match: matching("POST", "/users")})
+		}},
+		{class: contactsync.ClassSyncFailed, status: 1, whole: true, arrange: func(w *world) {
+			w.push(append(founders(), contact("Emmy Noether", "emmy@example.com")))
+			w.desk.Inject(fakezendesk.Fault{Kind: fakezendesk.Error500Before, Match: matching("POST", "/users")})
+		}},
+		{class: contactsync.ClassRemovalFailed, status: 1, whole: true, arrange: func(w *world) {
+			w.push(founders()[:1])
+			w.desk.Inject(fakezendesk.Fault{Kind: fakezendesk.Error500Before, Match: matching("DELETE", "")})
+		}},
+		{class: contactsync.ClassPlanChanged, status: 1, whole: true,
+			args: []string{"approve", fmt.Sprint(project), "sha256:" + strings.Repeat("0", 64)}},
+		{class: contactsync.ClassInternal, name: "the store is no database", status: 1, arrange: func(w *world) {
+			path := filepath.Join(w.dir, "other.db")
+			if err := os.WriteFile(path, []byte(strings.Repeat("no database ", 500)), 0o600); err != nil {
+				w.Fatal(err)
+			}
+			w.set("CONTACTSYNC_STORE=sqlite:" + path)
+		}},
+	}
+}
+
+func founders() []contactsync.Contact {
+	return []contactsync.Contact{contact("Ada Lovelace", "ada@example.com"), contact("Grace Hopper", "grace@example.com")}
+}
+
+// matching picks requests by their method, and by what their path ends with ("" for any), signing in apart.
+func matching(method, suffix string) func(*http.Request, int) bool {
+	return func(r *http.Request, _ int) bool {
+		path := strings.TrimSuffix(r.URL.Path, ".json")
+		return r.Method == method && strings.HasSuffix(path, suffix) && path != "/oauth/tokens"
+	}
+}
+
+// Every error class is reached through the command line: with its exit status, its title and its remedy, in the
+// document for programs and in the words for people.
+func TestEveryClassIsReached(t *testing.T) {
+	t.Parallel()
+	for _, r := range reaches() {
+		t.Run(strings.TrimSuffix(string(r.class)+"/"+r.name, "/"), func(t *testing.T) {
+			t.Parallel()
+			for _, output := range []string{"json", "text"} {
+				w := newWorld(t)
+				for _, c := range founders() {
+					w.member(c.Name, string(c.Email))
+				}
+				w.push(founders())
+				if r.arrange != nil {
+					r.arrange(w)
+				}
+				args := r.args
+				if args == nil {
+					args = []string{"sync", fmt.Sprint(project)}
+				}
+				got := w.run(append([]string{"--output", output}, args...)...).ends(r.status)
+				if output == "text" {
+					got.says("("+string(r.class)+")", r.class.Info().Title)
+					w.isClean()
+					continue
+				}
+				checkReached(t, r, got)
+			}
+		})
+	}
+}
+
+func checkReached(t *testing.T, r reach, got result) {
+	t.Helper()
+	if got.stderr != "" {
+		t.Errorf("programs should find everything in the document, but standard error says %s", got.stderr)
+	}
+	var run contactsync.Run
+	got.decode(&run)
+	var found []contactsync.Class
+	if run.Error != nil {
+		found = append(found, run.Error.Class)
+		if info := run.Error.Class.Info(); run.Error.Title != info.Title || run.Error.Detail == "" || run.Error.Remedy == "" ||
+			run.Error.Who == "" || run.Error.Retry == "" {
+			t.Errorf("the error is not complete: %+v", *run.Error)
+		}
+	} else if r.whole {
+		t.Errorf("the run should fail as a whole, but has no error")
+	}
+	for _, change := range run.Changes {
+		found = append(found, change.Error)
+	}
+	for _, conflict := range run.Conflicts {
+		found = append(found, conflict.Error)
+	}
+	if !slices.Contains(found, r.class) {
+		t.Errorf("found the classes %q, want %s:\n%s", found, r.class, got.stdout)
+	}
+}
+
+// The set above is complete: a class without a way to it is listed with the reason, and nothing is listed twice.
+func TestNoClassIsForgotten(t *testing.T) {
+	t.Parallel()
+	reached := make(map[contactsync.Class]bool)
+	for _, r := range reaches() {
+		reached[r.class] = true
+	}
+	for _, info := range contactsync.Classes() {
+		reason, excused := notYet[info.Class]
+		switch {
+		case reached[info.Class] == excused:
+			t.Errorf("%s: reached %v, excused %v (%s)", info.Class, reached[info.Class], excused, reason)
+		case excused && reason == "":
+			t.Errorf("%s is excused without a reason", info.Class)
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"contactsync"
+	"contactsync/config"
+	"contactsync/gitlab"
+)
+
+// checkDocument is what config check found. What is wrong with the configuration itself is an errorDocument.
+type checkDocument struct {
+	Valid  bool    `json:"valid"` // everything worked that was tried
+	Checks []check `json:"checks"`
+}
+
+// check is one thing that was tried.
+type check struct {
+	Name   string               `json:"name"`
+	OK     bool                 `json:"ok"`
+	Detail string               `json:"detail,omitempty"`
+	Error  *contactsync.Failure `json:"error,omitempty"`
+}
+
+func (p *program) configCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "config",
+		Short:   "Checks the configuration",
+		Example: "  contactsync config check",
+		Args:    cobra.ArbitraryArgs,
+		RunE:    groupOnly,
+	}
+	cmd.AddCommand(&cobra.Command{
+		Use:   "check",
+		Short: "Checks configuration and credentials",
+		Long: `Names everything that is missing or wrong in the configuration at once. When nothing is, it tries the store, the
+token of GitLab, with its scopes and its expiry, and the credentials of the desk.
+
+Exit status: 0 all is well, 1 something did not work when it was tried, 2 the configuration is wrong.`,
+		Example: `  contactsync config check
+  contactsync config check --config /etc/contactsync.yaml --output json`,
+		Args: arguments(0, 0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error { return p.configCheck(cmd.Context()) },
+	})
+	return cmd
+}
+
+func (p *program) configCheck(ctx context.Context) error {
+	settings, err := p.configuration(config.ForSync)
+	if err != nil {
+		return err
+	}
+	watch := p.newProgress()
+	defer watch.Close()
+	checks, err := p.tryAll(ctx, settings, watch)
+	if err != nil {
+		return err
+	}
+	watch.Close()
+	document := checkDocument{Valid: true, Checks: checks}
+	for _, c := range checks {
+		document.Valid = document.Valid && c.OK
+	}
+	if err := p.answer(document, func(w *strings.Builder) { writeChecks(w, document, p.palette()) }); err != nil {
+		return err
+	}
+	if !document.Valid {
+		return exitStatus(statusFailed)
+	}
+	return nil
+}
+
+// tryAll tries everything that a sync needs, even when something fails: people want to mend all of it at once.
+func (p *program) tryAll(ctx context.Context, settings config.Config, watch *progress) ([]check, error) {
+	opened, err := p.openStore(ctx, settings, readWrite)
+	if err == nil {
+		err = opened.Ping(ctx)
+	}
+	stored := tried("store", "can be written", err)
+	if opened != nil {
+		if err := opened.Close(); err != nil && stored.OK {
+			stored = tried("store", "", err)
+		}
+	}
+	systems, err := p.connect(ctx, settings, watch, readOnly)
+	if err != nil {
+		return nil, err
+	}
+	defer systems.close()
+	watch.Step("trying GitLab")
+	forge := p.tryToken(ctx, systems.forge)
+	watch.Step("trying the desk")
+	return []check{stored, forge, tried("zendesk", "lets us in", systems.desk.Check(ctx))}, nil
+}
+
+// tryToken asks GitLab about the token. One that is about to expire still works, and is told so.
+func (p *program) tryToken(ctx context.Context, forge *gitlab.Client) check {
+	token, err := forge.CheckToken(ctx)
+	if err != nil {
+		return tried("gitlab", "", err)
+	}
+	today := contactsync.DateOf(p.Now())
+	lasting := token
+	lasting.Expires = ""
+	if expired := token.Expires != "" && token.Expires <= today; expired || len(lasting.Problems(today)) > 0 {
+		return tried("gitlab", "", &contactsync.Error{
+			Class:  contactsync.ClassRepositoryUnreachable,
+			Detail: strings.Join(token.Problems(today), "\n"),
+			Remedy: "Make a token with the scopes api and read_repository for the service account, and set gitlab.token.",
+		})
+	}
+	detail := append([]string{"the token has the scopes " + strings.Join(token.Scopes, ", ")}, token.Problems(today)...)
+	return tried("gitlab", strings.Join(detail, "; "), nil)
+}
+
+func tried(name, detail string, err error) check {
+	if err != nil {
+		return check{Name: name, Error: contactsync.FailureOf(err)}
+	}
+	return check{Name: name, OK: true, Detail: detail}
+}
+
+func writeChecks(w *strings.Builder, document checkDocument, on palette) {
+	for _, c := range document.Checks {
+		if c.OK {
+			fmt.Fprintf(w, "%-8s %s: %s\n", c.Name, on.green("ok"), printable(c.Detail))
+			continue
+		}
+		fmt.Fprintf(w, "%-8s %s\n", c.Name, on.red("failed"))
+		writeFailure(w, c.Error)
+	}
+}

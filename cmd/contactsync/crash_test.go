@@ -1,0 +1,142 @@
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	main "contactsync/cmd/contactsync"
+)
+
+// What tells the program that stands in for contactsync when to die.
+const (
+	dyingProgram = "contactsync-dying"
+	dieAtWrite   = "DIE_AT_WRITE" // from 1
+	dieAfter     = "DIE_AFTER"    // "true": once the answer is there, before anybody reads it
+	diedStatus   = 137
+)
+
+// runUntilDeath is contactsync in a process that ends, without any goodbye, at one of its writes to the desk.
+func runUntilDeath() {
+	at, err := strconv.ParseInt(os.Getenv(dieAtWrite), 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	program := main.FromProcess()
+	clock := newClock()
+	program.Remote = main.Clock{Now: clock.Now, Wait: clock.Wait}
+	program.Transport = func(next http.RoundTripper) http.RoundTripper {
+		var writes atomic.Int64
+		return roundTripper(func(r *http.Request) (*http.Response, error) {
+			dies := isWrite(r.Method, r.URL.Path) && writes.Add(1) == at
+			if dies && os.Getenv(dieAfter) != "true" {
+				os.Exit(diedStatus)
+			}
+			response, err := next.RoundTrip(r)
+			if dies {
+				os.Exit(diedStatus)
+			}
+			return response, err
+		})
+	}
+	os.Exit(program.Run(context.Background()))
+}
+
+// isWrite tells what changes something at the desk; git reads with POST, and so do credentials.
+func isWrite(method, path string) bool {
+	return method != http.MethodGet && path != "/oauth/tokens" && len(path) > 5 && path[:5] == "/api/"
+}
+
+// Stop at every step: the process dies before and after every write. The desk is unharmed, and the next run, once the
+// dead one's lease is over, mends everything.
+func TestStopAtEveryStep(t *testing.T) {
+	t.Parallel()
+	for _, s := range scenes() {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			forge := newForge(t)
+			newWorldAround(t, forge).push(s.file())
+			for write := range s.writesOfACleanRun(t, newWorldAround(t, forge)) {
+				for _, after := range []bool{false, true} {
+					name := fmt.Sprintf("before write %d", write+1)
+					if after {
+						name = fmt.Sprintf("after write %d", write+1)
+					}
+					t.Run(name, func(t *testing.T) {
+						t.Parallel()
+						s.dieAt(newWorldAround(t, forge), write+1, after)
+					})
+				}
+			}
+		})
+	}
+}
+
+func (s scene) writesOfACleanRun(t *testing.T, w *world) int {
+	t.Helper()
+	s.requestsOfACleanRun(t, w)
+	writes := 0
+	for _, r := range w.desk.Requests() {
+		if isWrite(r.Method, r.Path) {
+			writes++
+		}
+	}
+	if writes < 4 {
+		t.Fatalf("the scene takes only %d writes", writes)
+	}
+	return writes
+}
+
+func (s scene) dieAt(w *world, write int, after bool) {
+	w.Helper()
+	p := s.play(w)
+	if status := w.runDying(write, after, "sync", fmt.Sprint(project)); status != diedStatus {
+		p.Fatalf("the process should have died at write %d, but ended with %d", write, status)
+	}
+	p.isUnharmed()
+
+	var history struct {
+		Runs []struct{ Run, Status string }
+	}
+	p.run("runs", "--output", "json").ends(0).decodeLoosely(&history)
+	if len(history.Runs) != 1 || history.Runs[0].Status != "running" {
+		p.Errorf("the audit trail should hold the run that did not end: %+v", history)
+	}
+	p.now = func() time.Time { return time.Now().Add(2 * time.Minute) } // the lease of the dead is over
+	p.converges()
+	p.run("runs", "show", history.Runs[0].Run).ends(0).says("the process ended before the run finished")
+}
+
+// runDying runs a command in a process that dies at a write to the desk, and returns its exit status.
+func (w *world) runDying(write int, after bool, args ...string) int {
+	w.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		w.Fatal(err)
+	}
+	var output bytes.Buffer
+	cmd := exec.Command(self, args...)
+	cmd.Args[0] = dyingProgram
+	cmd.Env = slices.Concat(os.Environ(), w.env, []string{
+		dieAtWrite + "=" + strconv.Itoa(write), dieAfter + "=" + strconv.FormatBool(after),
+	})
+	cmd.Stdout, cmd.Stderr = &output, &output
+	err = cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		w.Fatal(err)
+	}
+	if cmd.ProcessState.ExitCode() != diedStatus {
+		w.Logf("%s", output.String())
+	}
+	return cmd.ProcessState.ExitCode()
+}

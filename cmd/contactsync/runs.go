@@ -1,0 +1,193 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"contactsync"
+	"contactsync/store"
+)
+
+const defaultRunsLimit = 50
+
+// runsDocument is the history, newest first.
+type runsDocument struct {
+	Runs []listedRun `json:"runs"`
+}
+
+// listedRun is a run without its changes.
+type listedRun struct {
+	ID       string                 `json:"run"`
+	Project  contactsync.ProjectRef `json:"project"`
+	Status   contactsync.Status     `json:"status"`
+	Error    *contactsync.Failure   `json:"error,omitempty"`
+	Trigger  contactsync.Trigger    `json:"trigger"`
+	Commit   string                 `json:"commit,omitempty"`
+	Started  time.Time              `json:"started"`
+	Finished time.Time              `json:"finished,omitzero"`
+	Summary  contactsync.Summary    `json:"summary"`
+}
+
+type runsFlags struct {
+	status, class, since string
+	limit                int
+}
+
+func (p *program) runsCommand() *cobra.Command {
+	var flags runsFlags
+	cmd := &cobra.Command{
+		Use:   "runs [PROJECT]",
+		Short: "Shows the history of runs",
+		Long: `Lists runs, newest first: all, or those of one project. "contactsync runs show RUN" tells what one run changed, and
+why not everything.`,
+		Example: `  contactsync runs
+  contactsync runs 123 --since 7d
+  contactsync runs --status failed --class no_org_found --limit 10
+  contactsync runs show RUN`,
+		Args: arguments(0, 1, "PROJECT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			filter, err := p.runsFilter(cmd, args, flags)
+			if err != nil {
+				return err
+			}
+			return p.runs(cmd, filter)
+		},
+	}
+	cmd.Flags().StringVar(&flags.status, "status", "", "only runs that ended with this `STATUS`")
+	cmd.Flags().StringVar(&flags.class, "class", "", "only runs that failed with this `CLASS` of error")
+	cmd.Flags().StringVar(&flags.since, "since", "", "only runs since this `TIME`: 36h, 7d, 2026-01-31 or 2026-01-31T12:00:00Z")
+	cmd.Flags().IntVar(&flags.limit, "limit", defaultRunsLimit, "at most `N` runs")
+	cmd.AddCommand(p.runsShowCommand())
+	return cmd
+}
+
+func (p *program) runsFilter(cmd *cobra.Command, args []string, flags runsFlags) (store.Filter, error) {
+	filter := store.Filter{
+		Status: contactsync.Status(flags.status), Class: contactsync.Class(flags.class), Limit: flags.limit,
+	}
+	if len(args) == 1 {
+		filter.Project = contactsync.ProjectRef(args[0])
+	}
+	statuses := []contactsync.Status{
+		"", contactsync.StatusSucceeded, contactsync.StatusUnchanged, contactsync.StatusPartial,
+		contactsync.StatusHeld, contactsync.StatusFailed, contactsync.StatusRunning,
+	}
+	if !slices.Contains(statuses, filter.Status) {
+		return filter, usagef(cmd, "%q is no status of a run", flags.status)
+	}
+	isClass := func(info contactsync.ClassInfo) bool { return info.Class == filter.Class }
+	if filter.Class != "" && !slices.ContainsFunc(contactsync.Classes(), isClass) {
+		return filter, usagef(cmd, "%q is no class of error", flags.class)
+	}
+	if flags.limit < 1 {
+		return filter, usagef(cmd, "--limit must be at least 1")
+	}
+	if flags.since != "" {
+		since, ok := sinceTime(flags.since, p.Now())
+		if !ok {
+			return filter, usagef(cmd, "--since %q is neither a duration (36h, 7d) nor a time (2026-01-31)", flags.since)
+		}
+		filter.Since = since
+	}
+	return filter, nil
+}
+
+// sinceTime reads a duration back from now, in days too, or a time in UTC.
+func sinceTime(text string, now time.Time) (time.Time, bool) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if hours, err := time.ParseDuration(days + "h"); err == nil && hours >= 0 {
+			return now.Add(-24 * hours), true
+		}
+	}
+	if back, err := time.ParseDuration(text); err == nil && back >= 0 {
+		return now.Add(-back), true
+	}
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if at, err := time.Parse(layout, text); err == nil {
+			return at, true
+		}
+	}
+	return time.Time{}, false
+}
+
+func (p *program) runs(cmd *cobra.Command, filter store.Filter) error {
+	history, err := p.openHistory(cmd.Context())
+	if err != nil {
+		return err
+	}
+	defer history.Close()
+	runs, err := history.Runs(cmd.Context(), filter)
+	if err != nil {
+		return fmt.Errorf("reading the history: %w", err)
+	}
+	document := runsDocument{Runs: make([]listedRun, 0, len(runs))}
+	for _, run := range runs {
+		document.Runs = append(document.Runs, listedRun{
+			ID: run.ID, Project: run.Project, Status: run.Status, Error: run.Error, Trigger: run.Trigger,
+			Commit: run.Commit, Started: run.Started, Finished: run.Finished, Summary: run.Summary,
+		})
+	}
+	return p.answer(document, func(w *strings.Builder) { writeRuns(w, runs, p.palette()) })
+}
+
+func writeRuns(w *strings.Builder, runs []contactsync.Run, on palette) {
+	if len(runs) == 0 {
+		w.WriteString("No runs.\n")
+		return
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "RUN\tSTARTED (UTC)\tPROJECT\tTRIGGER\tSTATUS\tWHAT")
+	for _, run := range runs {
+		what := strings.TrimSuffix(summaryLine(run), ".")
+		if run.Error != nil {
+			what = string(run.Error.Class)
+		} else if _, counts, ok := strings.Cut(what, ": "); ok {
+			what = counts
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", run.ID, run.Started.UTC().Format("2006-01-02 15:04:05"),
+			printable(string(run.Project)), run.Trigger, run.Status, what)
+	}
+	_ = table.Flush() // a strings.Builder takes everything
+}
+
+func (p *program) runsShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "show RUN",
+		Short:   "Shows one run: what it changed, and why not everything",
+		Long:    "Shows one run from the audit trail. The beginning of its id is enough where no other run begins like it.",
+		Example: "  contactsync runs show RUN",
+		Args:    arguments(1, 1, "RUN"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			history, err := p.openHistory(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer history.Close()
+			run, err := history.Run(cmd.Context(), args[0])
+			if errors.Is(err, store.ErrNotFound) {
+				return usagef(cmd, "there is no run %q in the history", args[0])
+			}
+			if err != nil {
+				return fmt.Errorf("reading the history: %w", err)
+			}
+			run = complete(run)
+			return p.answer(run, func(w *strings.Builder) {
+				fmt.Fprintf(w, "Run %s, started by %s at %s", run.ID, run.Trigger, run.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
+				if !run.Finished.IsZero() {
+					fmt.Fprintf(w, ", took %s", run.Finished.Sub(run.Started).Round(time.Millisecond))
+				}
+				w.WriteString("\n")
+				writeRun(w, run, projectSource(run), p.palette())
+				if run.Error != nil {
+					writeFailure(w, run.Error)
+				}
+			})
+		},
+	}
+}

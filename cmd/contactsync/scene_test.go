@@ -1,0 +1,142 @@
+package main_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"contactsync"
+	fakezendesk "contactsync/internal/fakes/zendesk"
+)
+
+// scene is a state of the desk and a file that asks for every kind of change. The matrices break its run at every
+// point, and then ask of the desk what must hold whatever happened.
+type scene struct {
+	name                                         string
+	bulk                                         bool // the account allows bulk imports
+	stay, create, add, rename, readdress, remove int
+}
+
+// Two scenes, because few changes are asked of a desk in another way than many. Members fill several pages.
+func scenes() []scene {
+	return []scene{
+		{name: "one by one", stay: 103, create: 2, add: 2, rename: 1, readdress: 1, remove: 2},
+		{name: "in bulk", bulk: true, stay: 103, create: 5, add: 5, rename: 3, readdress: 1, remove: 5},
+	}
+}
+
+func (s scene) people(count int, kind string) []contactsync.Contact {
+	list := make([]contactsync.Contact, count)
+	for i := range list {
+		list[i] = contact(fmt.Sprintf("%s %03d", kind, i), fmt.Sprintf("%s%03d@example.com", strings.ToLower(kind), i))
+	}
+	return list
+}
+
+// file is what the repository lists.
+func (s scene) file() []contactsync.Contact {
+	readdressed := s.people(s.readdress, "Readdress")
+	for i := range readdressed {
+		readdressed[i].Previously = "formerly-" + readdressed[i].Email
+	}
+	return slices.Concat(s.people(s.stay, "Stay"), s.people(s.rename, "Rename"), readdressed,
+		s.people(s.create, "Create"), s.people(s.add, "Add"))
+}
+
+// played is a scene that was set up in a world.
+type played struct {
+	*world
+	scene
+	keep    []int64            // members whom the file lists, under whatever name: they never leave
+	leave   []int64            // members whom it does not list
+	outside []fakezendesk.User // people whom no run has to do with, as they were
+	people  int                // everybody at the desk when all is done
+}
+
+// play sets the scene up at the desk. The repository must have the scene's file.
+func (s scene) play(w *world) *played {
+	p := &played{world: w, scene: s}
+	w.desk.Configure(func(settings *fakezendesk.Settings) { settings.BulkImport = s.bulk })
+	member := func(name string, address contactsync.Email) int64 { return w.member(name, string(address)) }
+	for _, c := range s.people(s.stay, "Stay") {
+		p.keep = append(p.keep, member(c.Name, c.Email))
+	}
+	for _, c := range s.people(s.rename, "Rename") {
+		p.keep = append(p.keep, member("Formerly "+c.Name, c.Email))
+	}
+	for _, c := range s.people(s.readdress, "Readdress") {
+		p.keep = append(p.keep, member(c.Name, "formerly-"+c.Email))
+	}
+	for _, c := range s.people(s.remove, "Remove") {
+		p.leave = append(p.leave, member(c.Name, c.Email))
+	}
+	for _, c := range s.people(s.add, "Add") {
+		w.desk.AddUser(fakezendesk.User{Name: c.Name, Email: string(c.Email)})
+	}
+	other := w.organization("Other", project+1)
+	for _, user := range []fakezendesk.User{
+		{Name: "Agent", Email: "agent@example.com", Role: "agent", Organizations: []int64{w.org}},
+		{Name: "Other", Email: "create000@example.com.au", Organizations: []int64{other}}, // a search finds it, too
+		{Name: "Nobody's", Email: "add000@example.com.au"},
+	} {
+		id := w.desk.AddUser(user)
+		user, _ := w.desk.User(id)
+		p.outside = append(p.outside, user)
+	}
+	p.people = len(w.desk.Users()) + s.create
+	return p
+}
+
+// isUnharmed checks what must hold at any moment: nobody has left whom the file lists, nobody is there twice, nobody
+// was touched whom the run has nothing to do with, and nothing was done that may never be done.
+func (p *played) isUnharmed() {
+	p.Helper()
+	var members []int64
+	for _, user := range p.desk.MembersOf(p.org) {
+		members = append(members, user.ID)
+	}
+	for _, id := range p.keep {
+		if !slices.Contains(members, id) {
+			user, _ := p.desk.User(id)
+			p.Errorf("%s was removed", user.Email)
+		}
+	}
+	if got := len(p.desk.Users()); got > p.people {
+		p.Errorf("there are %d people, and never should be more than %d", got, p.people)
+	}
+	for _, id := range p.leave {
+		if user, _ := p.desk.User(id); user.Inactive || user.Name == "" {
+			p.Errorf("person %d was deleted", id)
+		}
+	}
+	for _, was := range p.outside {
+		if is, _ := p.desk.User(was.ID); fmt.Sprint(is) != fmt.Sprint(was) {
+			p.Errorf("somebody was touched whom the run has nothing to do with: %v was %v", is, was)
+		}
+	}
+	p.isClean()
+}
+
+// isDone reports whether the desk has what the file asks for.
+func (p *played) isDone() bool {
+	agent := "Agent <agent@example.com>"
+	want := append(listed(p.file()), agent)
+	slices.Sort(want)
+	return slices.Equal(want, p.atDesk())
+}
+
+// converges runs without any fault, and checks that this mends everything, and that there is nothing left to do then.
+func (p *played) converges() {
+	p.Helper()
+	run, status := p.sync()
+	if status != 0 || !p.isDone() {
+		p.Errorf("a clean run does not converge: %s, %+v\n%s", run.Status, run.Error, strings.Join(p.atDesk(), "\n"))
+	}
+	if run, status := p.sync(); status != 0 || run.Status != contactsync.StatusUnchanged {
+		p.Errorf("a second clean run is %s, want unchanged: %+v", run.Status, run.Changes)
+	}
+	if got := len(p.desk.Users()); got != p.people {
+		p.Errorf("there are %d people in the end, want %d", got, p.people)
+	}
+	p.isUnharmed()
+}

@@ -1,0 +1,268 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"contactsync"
+	"contactsync/config"
+	fakegitlab "contactsync/internal/fakes/gitlab"
+	fakezendesk "contactsync/internal/fakes/zendesk"
+)
+
+// What the stand-ins of the demo let in. They are no secrets: both listen on this machine alone, for minutes.
+const (
+	demoToken        = "demo-token"
+	demoClient       = "demo-client"
+	demoClientSecret = "demo-client-secret"
+	demoProject      = 101
+	demoStopTime     = 2 * time.Second
+)
+
+// stage is what a demo plays on: the two stand-ins, a store, and the real program between them.
+type stage struct {
+	dir          string // removed at the end
+	desk         *fakezendesk.Server
+	forge        *fakegitlab.Server
+	servers      []*loopbackServer
+	systems      *systems
+	organization int64
+	project      contactsync.ProjectRef
+	configFile   string
+	pushes       chan struct{} // holds one: pushes that arrive together, or during a run, become one run
+}
+
+func (p *program) newStage(ctx context.Context, listen string) (_ *stage, err error) {
+	s := &stage{
+		desk:    fakezendesk.New(fakezendesk.Options{ClientID: demoClient, ClientSecret: demoClientSecret}),
+		project: contactsync.ProjectRef(fmt.Sprint(demoProject)),
+		pushes:  make(chan struct{}, 1),
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if s.dir, err = os.MkdirTemp("", "contactsync-demo-"); err != nil {
+		return nil, err
+	}
+	if err := s.startForge(listen); err != nil {
+		return nil, err
+	}
+	desk, err := s.serve("127.0.0.1:0", s.desk)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.seed(); err != nil {
+		return nil, err
+	}
+	settings, err := s.configure(desk)
+	if err != nil {
+		return nil, err
+	}
+	s.systems, err = p.connect(ctx, settings, nil, readWrite)
+	return s, err
+}
+
+func (s *stage) startForge(listen string) error {
+	repositories := filepath.Join(s.dir, "repositories")
+	if err := os.Mkdir(repositories, 0o700); err != nil {
+		return err
+	}
+	forge, err := fakegitlab.New(fakegitlab.Options{
+		Dir: repositories, Token: demoToken, Anonymous: true,
+		OnPush: func(fakegitlab.Push) {
+			select {
+			case s.pushes <- struct{}{}:
+			default: // one is waiting already, and will read the newest state
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	s.forge = forge
+	url, err := s.serve(listen, forge)
+	if err != nil {
+		return err
+	}
+	forge.SetURL(url)
+	return nil
+}
+
+// seed sets the scene: an organization and its people, some others, and the customer's file.
+func (s *stage) seed() error {
+	s.organization = s.desk.AddOrganization(fakezendesk.Organization{
+		Name: "Analytical Engines", Fields: map[string]any{"cmp_id": demoProject},
+	})
+	for _, c := range firstContacts() {
+		s.desk.AddUser(fakezendesk.User{Name: c.Name, Email: string(c.Email), Organizations: []int64{s.organization}})
+	}
+	s.desk.AddUser(fakezendesk.User{Name: "Mary Somerville", Email: "mary@example.com"})
+	other := s.desk.AddOrganization(fakezendesk.Organization{Name: "Elastic Surfaces"})
+	s.desk.AddUser(fakezendesk.User{Name: "Sophie Germain", Email: "sophie@example.org", Organizations: []int64{other}})
+
+	if _, err := s.forge.CreateProject(fakegitlab.Project{
+		ID: demoProject, Path: fmt.Sprintf("contacts/organization-%d", s.organization),
+	}); err != nil {
+		return err
+	}
+	if _, err := s.commit("Add the present contacts", rendered(firstContacts())); err != nil {
+		return err
+	}
+	s.forge.Settle()
+	<-s.pushes // the beginning is no news
+	return nil
+}
+
+// configure writes the configuration for other terminals, and reads it back: the demo runs on what it shows.
+func (s *stage) configure(desk string) (config.Config, error) {
+	s.configFile = filepath.Join(s.dir, "contactsync.yaml")
+	text := fmt.Sprintf(`gitlab:
+  url: %s
+  token: %s
+zendesk:
+  url: %s
+  client_id: %s
+  client_secret: %s
+  requests_per_minute: 700
+store: sqlite:%s
+`, s.forge.URL(), demoToken, desk, demoClient, demoClientSecret, filepath.Join(s.dir, "contactsync.db"))
+	if err := os.WriteFile(s.configFile, []byte(text), 0o600); err != nil {
+		return config.Config{}, err
+	}
+	return config.Load(config.Sources{File: s.configFile})
+}
+
+func (s *stage) opening() string {
+	return fmt.Sprintf(`A stand-in GitLab and a stand-in Zendesk now run on this machine; nothing leaves it.
+At the desk, Analytical Engines (organization %d) has %d contacts. On GitLab, project %d lists them in contacts.yaml.
+`, s.organization, len(firstContacts()), demoProject)
+}
+
+func (s *stage) invitation() string {
+	clone, err := s.forge.CloneURL(demoProject)
+	if err != nil {
+		clone = s.forge.URL() // the project was made before the invitation
+	}
+	return fmt.Sprintf(`
+Now it is your turn:
+
+   git clone %s engines
+   cd engines
+
+Change contacts.yaml, commit, push, and look here. Try to
+   - add a contact: mary@example.com is known at the desk, others are created
+   - mistype an address
+   - delete most of the contacts
+   - add sophie@example.org, who belongs to another organization
+
+In another terminal contactsync itself works too:
+
+   export CONTACTSYNC_CONFIG=%s
+   contactsync plan %d
+   contactsync runs
+
+Ctrl-C ends the demo and removes all of it.`, clone, s.configFile, demoProject)
+}
+
+func (s *stage) commit(message, file string) (string, error) {
+	return s.forge.Commit(demoProject, fakegitlab.Commit{
+		Message: message, Files: map[string]string{"contacts.yaml": file},
+		Author: fakegitlab.User{Name: "Ada Lovelace", Email: "ada@example.com"},
+	})
+}
+
+// push commits the file and waits until the push was announced.
+func (s *stage) push(ctx context.Context, message, file string) error {
+	if _, err := s.commit(message, file); err != nil {
+		return err
+	}
+	select {
+	case <-s.pushes:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (s *stage) syncNow(ctx context.Context) contactsync.Run {
+	return s.systems.pipeline.Sync(ctx, s.project, contactsync.TriggerHook)
+}
+
+// atDesk lists the organization's contacts as the desk has them, see names.
+func (s *stage) atDesk() []string {
+	var lines []string
+	for _, user := range s.desk.MembersOf(s.organization) {
+		lines = append(lines, fmt.Sprintf("%s <%s>", user.Name, user.Email))
+	}
+	slices.Sort(lines)
+	return lines
+}
+
+// knows reports whether the desk still has the person.
+func (s *stage) knows(address string) bool {
+	user, ok := s.desk.UserByEmail(address)
+	return ok && !user.Inactive
+}
+
+// close takes the stage down, in the reverse order of its building. It is safe on one that is half built.
+func (s *stage) close() error {
+	var errs []error
+	if s.systems != nil {
+		errs = append(errs, s.systems.close())
+	}
+	for _, server := range s.servers {
+		errs = append(errs, server.close())
+	}
+	if s.forge != nil {
+		s.forge.Close()
+	}
+	if s.dir != "" {
+		errs = append(errs, os.RemoveAll(s.dir))
+	}
+	return errors.Join(errs...)
+}
+
+// loopbackServer serves one handler until it is closed.
+type loopbackServer struct {
+	http.Server
+	done chan error // the end of Serve
+}
+
+// serve starts a server and returns its address.
+func (s *stage) serve(address string, handler http.Handler) (string, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return "", err
+	}
+	server := &loopbackServer{
+		Server: http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second},
+		done:   make(chan error, 1),
+	}
+	go func() { server.done <- server.Serve(listener) }()
+	s.servers = append(s.servers, server)
+	return "http://" + listener.Addr().String(), nil
+}
+
+// close lets requests under way end, for a moment.
+func (s *loopbackServer) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), demoStopTime)
+	defer cancel()
+	if s.Shutdown(ctx) != nil {
+		if err := s.Close(); err != nil {
+			return err
+		}
+	}
+	if err := <-s.done; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

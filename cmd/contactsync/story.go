@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"contactsync"
+	"contactsync/contacts"
+)
+
+// story is a demo that plays by itself and checks what it tells.
+type story struct {
+	*program
+	*stage
+	file     []contactsync.Contact // as it was last pushed in good order
+	requests contactsync.Requests
+}
+
+// tellStory plays the story to the end. It fails when anything is not as the story has it.
+func (p *program) tellStory(ctx context.Context, s *stage) error {
+	t := &story{program: p, stage: s, file: firstContacts()}
+	if err := p.say("%s", s.opening()); err != nil {
+		return err
+	}
+	scenes := []struct {
+		title string
+		play  func(context.Context) error
+	}{
+		{"File and desk agree. A sync finds nothing to do.", t.agree},
+		{"A push adds two people, renames one and drops one. First the plan, then the sync.", t.change},
+		{"A push with a slip in it: an address has lost its end.", t.slip},
+		{"A push drops most of the people. Was that meant? The removals wait for somebody's word.", t.shrink},
+		{"A push lists somebody who belongs to another organization.", t.conflict},
+	}
+	for i, scene := range scenes {
+		if err := p.say("\n%d. %s", i+1, p.palette().bold(scene.title)); err != nil {
+			return err
+		}
+		if err := scene.play(ctx); err != nil {
+			return fmt.Errorf("playing scene %d of the demo: %w", i+1, err)
+		}
+	}
+	return t.end(ctx)
+}
+
+func (t *story) agree(ctx context.Context) error {
+	run, err := t.play(ctx, contactsync.StatusUnchanged)
+	if err != nil {
+		return err
+	}
+	if used := run.Requests; used.GitLab != 1 || used.Git != 2 {
+		return fmt.Errorf("a sync takes 1 request to GitLab and 2 to git, not %d and %d", used.GitLab, used.Git)
+	}
+	return nil
+}
+
+func (t *story) change(ctx context.Context) error {
+	t.file = slices.Clone(t.file)
+	t.drop("charles@example.com")
+	t.find("grace@example.com").Name = "Grace Murray Hopper"
+	t.file = append(t.file, person("Mary Somerville", "mary@example.com"), person("Dorothy Vaughan", "dorothy@example.com"))
+	if err := t.push(ctx, "Welcome Mary and Dorothy", t.rendered()); err != nil {
+		return err
+	}
+	before := t.atDesk()
+	if err := t.prompt("plan"); err != nil {
+		return err
+	}
+	plan := t.systems.pipeline.Plan(ctx, t.project)
+	if err := t.reveal(plan); err != nil {
+		return err
+	}
+	if !slices.Equal(before, t.atDesk()) {
+		return fmt.Errorf("the plan changed something")
+	}
+	run, err := t.play(ctx, contactsync.StatusSucceeded)
+	if err != nil {
+		return err
+	}
+	want := contactsync.Summary{Create: 1, Add: 1, Rename: 1, Remove: 1, Unchanged: 6}
+	if run.Summary != want || plan.Summary != want {
+		return fmt.Errorf("plan and sync should count %+v, but count %+v and %+v", want, plan.Summary, run.Summary)
+	}
+	if run.Digest != plan.Digest {
+		return fmt.Errorf("plan and sync of the same state have different digests")
+	}
+	if !t.knows("charles@example.com") {
+		return fmt.Errorf("a person was deleted")
+	}
+	return t.say("   Mary was known at the desk and was added, Dorothy was created. Charles is no contact any more; the person stays.")
+}
+
+func (t *story) slip(ctx context.Context) error {
+	if err := t.push(ctx, "Tidy up", strings.Replace(t.rendered(), "ada@example.com", "ada@example", 1)); err != nil {
+		return err
+	}
+	run, err := t.play(ctx, contactsync.StatusFailed)
+	if err != nil {
+		return err
+	}
+	if run.Error.Class != contactsync.ClassEmailInvalid {
+		return fmt.Errorf("the error should be %s, but is %s", contactsync.ClassEmailInvalid, run.Error.Class)
+	}
+	return t.say("   A file with a mistake in it is not applied at all: nobody was removed.")
+}
+
+func (t *story) shrink(ctx context.Context) error {
+	all := t.file
+	t.file = slices.Clone(all[:3])
+	if err := t.push(ctx, "Fewer contacts", t.rendered()); err != nil {
+		return err
+	}
+	small := t.file
+	t.file = all // which is what the desk is to have for now
+	held, err := t.play(ctx, contactsync.StatusHeld)
+	if err != nil {
+		return err
+	}
+	if err := t.say("\n   It was meant, so somebody approves exactly that plan."); err != nil {
+		return err
+	}
+	if err := t.prompt("approve", held.Digest); err != nil {
+		return err
+	}
+	t.file = small
+	approved := t.systems.pipeline.Approve(ctx, t.project, held.Digest, "demo")
+	if err := t.reveal(approved); err != nil {
+		return err
+	}
+	return t.expect(approved, contactsync.StatusSucceeded)
+}
+
+func (t *story) conflict(ctx context.Context) error {
+	elsewhere := person("Sophie Germain", "sophie@example.org")
+	before := t.file
+	t.file = append(slices.Clone(before), person("Rosalind Franklin", "rosalind@example.com"))
+	listed := append(slices.Clone(t.file), elsewhere)
+	if err := t.push(ctx, "Welcome Rosalind and Sophie", rendered(listed)); err != nil {
+		return err
+	}
+	run, err := t.play(ctx, contactsync.StatusPartial)
+	if err != nil {
+		return err
+	}
+	if len(run.Conflicts) != 1 || run.Conflicts[0].Error != contactsync.ClassContactElsewhere {
+		return fmt.Errorf("there should be one conflict, %s, but there is %v", contactsync.ClassContactElsewhere, run.Conflicts)
+	}
+	return t.say("   Sophie stays where she is; Rosalind was not made to wait for that.")
+}
+
+// end corrects the file, so that file and desk agree again, and says what it all took.
+func (t *story) end(ctx context.Context) error {
+	if err := t.say("\n%s", t.palette().bold("At the end the file is corrected, and file and desk agree again.")); err != nil {
+		return err
+	}
+	if err := t.push(ctx, "Sophie has moved on", t.rendered()); err != nil {
+		return err
+	}
+	if _, err := t.play(ctx, contactsync.StatusUnchanged); err != nil {
+		return err
+	}
+	if mails, violations := t.desk.Mails(), t.desk.Violations(); len(mails)+len(violations) > 0 {
+		return fmt.Errorf("the desk saw what it never should: mails to %v, %v", mails, violations)
+	}
+	return t.say("\nAll of it took %d requests to the desk, %d to GitLab and %d to git. Nobody got mail, nobody was deleted.",
+		t.requests.Desk, t.requests.GitLab, t.requests.Git)
+}
+
+// play syncs, shows the run, and checks how it ended.
+func (t *story) play(ctx context.Context, status contactsync.Status) (contactsync.Run, error) {
+	if err := t.prompt("sync"); err != nil {
+		return contactsync.Run{}, err
+	}
+	run := t.syncNow(ctx)
+	if err := t.reveal(run); err != nil {
+		return run, err
+	}
+	return run, t.expect(run, status)
+}
+
+// prompt shows the command that does what comes next.
+func (t *story) prompt(command string, more ...string) error {
+	words := append([]string{"contactsync", command, string(t.project)}, more...)
+	return t.say("   $ %s", t.palette().bold(strings.Join(words, " ")))
+}
+
+func (t *story) reveal(run contactsync.Run) error {
+	t.requests.Desk += run.Requests.Desk
+	t.requests.GitLab += run.Requests.GitLab
+	t.requests.Git += run.Requests.Git
+	return t.show(run)
+}
+
+// expect checks the status, and that the desk has exactly the contacts of the last good file.
+func (t *story) expect(run contactsync.Run, status contactsync.Status) error {
+	if run.Status != status {
+		return fmt.Errorf("the run should be %s, but is %s", status, run.Status)
+	}
+	if want, got := names(t.file), t.atDesk(); !slices.Equal(want, got) {
+		return fmt.Errorf("the desk should have %q, but has %q", want, got)
+	}
+	return nil
+}
+
+func (t *story) drop(address contactsync.Email) {
+	t.file = slices.DeleteFunc(t.file, func(c contactsync.Contact) bool { return c.Email == address })
+}
+
+func (t *story) find(address contactsync.Email) *contactsync.Contact {
+	return &t.file[slices.IndexFunc(t.file, func(c contactsync.Contact) bool { return c.Email == address })]
+}
+
+func (t *story) rendered() string { return rendered(t.file) }
+
+func rendered(list []contactsync.Contact) string {
+	text, err := contacts.Render(contacts.File{Contacts: list})
+	if err != nil {
+		return "" // the contacts of the story can be written; if not, the next step of the story fails
+	}
+	return string(text)
+}
+
+func person(name string, address contactsync.Email) contactsync.Contact {
+	return contactsync.Contact{Name: name, Email: address}
+}
+
+func firstContacts() []contactsync.Contact {
+	return []contactsync.Contact{
+		person("Ada Lovelace", "ada@example.com"),
+		person("Alan Turing", "alan@example.com"),
+		person("Annie Jump Cannon", "annie@example.com"),
+		person("Charles Babbage", "charles@example.com"),
+		person("Emmy Noether", "emmy@example.com"),
+		person("Grace Hopper", "grace@example.com"),
+		person("Hedy Lamarr", "hedy@example.com"),
+		person("Katherine Johnson", "katherine@example.com"),
+	}
+}
+
+// names lists contacts as the demo compares them: sorted, name and address.
+func names(list []contactsync.Contact) []string {
+	lines := make([]string, 0, len(list))
+	for _, c := range list {
+		lines = append(lines, fmt.Sprintf("%s <%s>", c.Name, c.Email))
+	}
+	slices.Sort(lines)
+	return lines
+}

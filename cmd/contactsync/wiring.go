@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"contactsync/config"
+	"contactsync/gitlab"
+	"contactsync/gitrepo"
+	"contactsync/store"
+	"contactsync/sync"
+	"contactsync/zendesk"
+)
+
+// systems is what a command works with.
+type systems struct {
+	store     *store.Store
+	forge     *gitlab.Client
+	desk      *zendesk.Desk
+	pipeline  *sync.Pipeline
+	transport *http.Transport
+}
+
+func (s *systems) close() error {
+	s.transport.CloseIdleConnections()
+	return s.store.Close()
+}
+
+// access is what a command may touch.
+type access int
+
+const (
+	deskOnly access = iota // reads the desk; GitLab is not needed
+	readOnly               // reads both; writes nothing anywhere
+	readWrite
+)
+
+func (a access) purpose() config.Purpose {
+	if a == deskOnly {
+		return config.ForDesk
+	}
+	return config.ForSync
+}
+
+// open reads the configuration and connects what the command may touch. Nothing is sent yet.
+func (p *program) open(ctx context.Context, watch sync.Observer, a access) (*systems, error) {
+	settings, err := p.configuration(a.purpose())
+	if err != nil {
+		return nil, err
+	}
+	return p.connect(ctx, settings, watch, a)
+}
+
+// configuration reads the configuration, and refuses one that lacks what the purpose needs.
+func (p *program) configuration(purpose config.Purpose) (config.Config, error) {
+	settings, err := config.Load(config.Sources{File: p.configFile, Env: p.Env})
+	if err != nil {
+		return settings, err
+	}
+	for _, warning := range settings.Warnings() {
+		p.log().Warn(warning.String())
+	}
+	if missing := settings.Missing(purpose); len(missing) > 0 {
+		return settings, config.Problems(missing)
+	}
+	return settings, nil
+}
+
+// connect brings the adapters together.
+func (p *program) connect(ctx context.Context, c config.Config, watch sync.Observer, a access) (_ *systems, err error) {
+	s := &systems{transport: newTransport()}
+	var transport http.RoundTripper = s.transport
+	if p.Transport != nil {
+		transport = p.Transport(transport)
+	}
+	if s.store, err = p.openStore(ctx, c, a); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if s.desk, err = p.openDesk(c, s.store, transport); err != nil {
+		return nil, wrong("zendesk", err)
+	}
+	options := sync.Options{
+		Desk: s.desk, Memory: s.store, Policy: policyOf(c), Observer: watch, Now: p.Now, NewID: newRunID,
+	}
+	if a != deskOnly {
+		token := c.GitLab.Token.Reveal()
+		if s.forge, err = gitlab.New(gitlab.Options{
+			URL: c.GitLab.URL, Token: token, Transport: transport, UserAgent: userAgent(), Wait: p.Remote.Wait,
+		}); err != nil {
+			return nil, wrong("gitlab", err)
+		}
+		if options.Repository, err = gitrepo.New(gitrepo.Options{
+			Branch: c.GitLab.Branch, File: c.GitLab.File, Token: token, Transport: transport,
+		}); err != nil {
+			return nil, wrong("gitlab", err)
+		}
+		options.Forge = s.forge
+	}
+	if a == readWrite {
+		options.Store = s.store
+	}
+	s.pipeline = sync.New(options)
+	return s, nil
+}
+
+// openStore opens the store; only a command that may write gets more than a view of it.
+func (p *program) openStore(ctx context.Context, c config.Config, a access) (*store.Store, error) {
+	open := store.View
+	if a == readWrite {
+		open = store.Open
+	}
+	opened, err := open(ctx, c.Store, store.Options{Desk: c.Zendesk.URL, Now: p.Now})
+	if errors.Is(err, store.ErrAddress) {
+		return nil, wrong("store", err)
+	}
+	return opened, err
+}
+
+func (p *program) openDesk(c config.Config, links zendesk.Links, transport http.RoundTripper) (*zendesk.Desk, error) {
+	z := c.Zendesk
+	return zendesk.New(zendesk.Options{
+		URL:      z.URL,
+		ClientID: z.ClientID, ClientSecret: z.ClientSecret.Reveal(),
+		Email: z.Email, Token: z.Token.Reveal(),
+		ProjectField:      z.ProjectField,
+		RequestsPerMinute: z.RequestsPerMinute,
+		Budget:            z.Budget,
+		Bulk:              zendesk.Bulk(z.Bulk),
+		AddElsewhere:      c.Sync.PeopleElsewhere == string(sync.AddElsewhere),
+		Links:             links,
+		Transport:         transport,
+		Now:               p.Remote.Now,
+		Wait:              p.Remote.Wait,
+		Warn:              func(text string) { p.log().Warn(text) },
+		UserAgent:         userAgent(),
+	})
+}
+
+// wrong names what an adapter does not accept of its configuration.
+func wrong(key string, err error) error {
+	return config.Problems{{Key: key, Message: "cannot be used: " + err.Error()}}
+}
+
+// newTransport carries all requests of the program: certificates are verified, proxies come from the environment,
+// and nothing waits for ever.
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    10 * time.Second,
+		ResponseHeaderTimeout:  60 * time.Second,
+		ExpectContinueTimeout:  time.Second,
+		IdleConnTimeout:        90 * time.Second,
+		MaxIdleConns:           64,
+		MaxIdleConnsPerHost:    16,
+		MaxResponseHeaderBytes: 256 << 10,
+		ForceAttemptHTTP2:      true,
+	}
+}
+
+// newRunID makes ids that are short enough to be read out, and yet never come twice.
+func newRunID() string { return strings.ToLower(rand.Text()[:16]) }
+
+func policyOf(c config.Config) sync.Policy {
+	return sync.Policy{
+		PeopleElsewhere: sync.PeopleElsewhere(c.Sync.PeopleElsewhere),
+		Names:           sync.Names(c.Sync.Names),
+		MaxContacts:     c.Limits.ContactsWithProject,
+		Protected:       c.Sync.Protected,
+		HoldRemovals:    sync.Threshold(c.Sync.HoldRemovals),
+		HoldAdditions:   sync.Threshold(c.Sync.HoldAdditions),
+	}
+}
+
+// openHistory opens the store for reading alone.
+func (p *program) openHistory(ctx context.Context) (*store.Store, error) {
+	settings, err := p.configuration(config.ForNothing)
+	if err != nil {
+		return nil, err
+	}
+	return p.openStore(ctx, settings, readOnly)
+}
