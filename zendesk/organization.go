@@ -307,6 +307,7 @@ func (d *Desk) findInBulk(ctx context.Context, project int64, known []organizati
 	}
 	looked := "the search"
 	recent := false
+	var carriers []organization
 	for _, source := range []struct {
 		name   string
 		read   func(context.Context, time.Time) (bool, error)
@@ -320,13 +321,16 @@ func (d *Desk) findInBulk(ctx context.Context, project int64, known []organizati
 			looked += ", " + source.name
 			recent = recent || source.recent
 		}
-		carriers, err := d.confirmRemembered(ctx, project, known)
-		if err != nil {
+		if carriers, err = d.confirmRemembered(ctx, project, known); err != nil {
 			return contactsync.Organization{}, err
 		}
-		if len(carriers) > 0 {
-			return only(project, d.field, carriers)
+		// One that was known before proves nothing: a second one is what is looked for then.
+		if len(carriers) > len(known) {
+			break
 		}
+	}
+	if len(carriers) > 0 {
+		return only(project, d.field, carriers)
 	}
 	if !recent {
 		looked += " (a link of the last minutes may be missing there)"
