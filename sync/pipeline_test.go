@@ -236,6 +236,9 @@ func TestRemovalsHeldAndApproved(t *testing.T) {
 	if refused.Error.Class != contactsync.ClassPlanChanged || !strings.Contains(refused.Error.Detail, refused.Digest) {
 		t.Errorf("refusal = %+v", refused.Error)
 	}
+	if refused.Summary.Remove != 0 {
+		t.Errorf("a refused run counts removals: %+v", refused.Summary)
+	}
 	approved := b.pipeline().Approve(t.Context(), "7", run.Digest, "ops")
 	wantStatus(t, approved, contactsync.StatusSucceeded)
 	if approved.Summary.Remove != 4 || len(b.desk.membersOf("42")) != 7 {

@@ -16,7 +16,11 @@ func conclude(run contactsync.Run, plan Plan, err error, tally *contactsync.Tall
 		run.Conflicts = []contactsync.Conflict{}
 	}
 	run.Digest, run.Remainder = plan.Digest(), plan.Remainder()
-	run.Summary = summarize(plan)
+	counted := contactsync.ResultDone
+	if run.Trigger == "" {
+		counted = contactsync.ResultPlanned
+	}
+	run.Summary = summarize(plan, counted)
 	run.Requests = tally.Requests()
 	if err == nil {
 		err = allFailed(plan)
@@ -45,28 +49,22 @@ func status(run contactsync.Run) contactsync.Status {
 	}
 }
 
-// summarize counts what was made, and in a plan what would be: an item is never planned any more once a run is over,
-// unless the run ended before it.
-func summarize(plan Plan) contactsync.Summary {
+// summarize counts the plan's changes: by action those with the result given, which is done for a run and planned for
+// a plan, and the others by what became of them.
+func summarize(plan Plan, counted contactsync.Result) contactsync.Summary {
 	summary := contactsync.Summary{Unchanged: plan.Unchanged, Conflicts: len(plan.Conflicts)}
+	byAction := map[contactsync.Action]*int{
+		contactsync.ActionCreate: &summary.Create, contactsync.ActionAdd: &summary.Add,
+		contactsync.ActionRename: &summary.Rename, contactsync.ActionRemove: &summary.Remove,
+	}
 	for _, item := range plan.Items {
 		switch item.Result {
 		case contactsync.ResultHeld:
 			summary.Held++
 		case contactsync.ResultFailed:
 			summary.Failed++
-		case contactsync.ResultPlanned, contactsync.ResultDone:
-			switch {
-			case item.Result == contactsync.ResultPlanned && item.Detail != "": // not reached
-			case item.Action == contactsync.ActionCreate:
-				summary.Create++
-			case item.Action == contactsync.ActionAdd:
-				summary.Add++
-			case item.Action == contactsync.ActionRename:
-				summary.Rename++
-			case item.Action == contactsync.ActionRemove:
-				summary.Remove++
-			}
+		case counted:
+			*byAction[item.Action]++
 		}
 	}
 	return summary
