@@ -1,0 +1,119 @@
+package gitlab
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"contactsync"
+)
+
+// Why a request ended, where its status does not tell.
+var (
+	errSlow     = errors.New("the time limit of a call to GitLab")
+	errTooMuch  = errors.New("the answer is over the limit")
+	errRedirect = errors.New("the server points elsewhere")
+)
+
+const (
+	// maxAnswer bounds an answer. A project takes about 10 KiB.
+	maxAnswer = 1 << 20
+	// maxRetries is how often a request is sent again.
+	maxRetries = 2
+	// maxWait is the longest pause that GitLab may ask for and get within a call; a run waits for longer ones.
+	maxWait = 5 * time.Second
+	// firstWait is the pause where GitLab names none. It doubles.
+	firstWait = 300 * time.Millisecond
+)
+
+// courier carries requests: it counts each attempt, bounds the answers, and sends again what may be sent again.
+type courier struct {
+	next http.RoundTripper
+	wait func(context.Context, time.Duration) error
+}
+
+func (c *courier) RoundTrip(request *http.Request) (*http.Response, error) {
+	ctx := request.Context()
+	for attempt := 0; ; attempt++ {
+		contactsync.CountRequest(ctx, contactsync.SystemGitLab)
+		response, err := c.next.RoundTrip(request)
+		pause, again := again(request, response, err, attempt)
+		if !again || ctx.Err() != nil {
+			if err != nil {
+				return nil, err
+			}
+			response.Body = &bounded{ReadCloser: response.Body, left: maxAnswer}
+			return response, nil
+		}
+		if err == nil {
+			response.Body.Close()
+		}
+		if err := c.wait(ctx, pause); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// again tells whether, and after which pause, a request may be sent once more: only reading is, and only when the
+// answer says that GitLab is busy or broken, or there was none.
+func again(request *http.Request, response *http.Response, err error, attempt int) (time.Duration, bool) {
+	if attempt == maxRetries || request.Method != http.MethodGet && request.Method != http.MethodHead {
+		return 0, false
+	}
+	pause := firstWait << attempt
+	if err != nil {
+		return pause, true
+	}
+	switch response.StatusCode {
+	case http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	default:
+		return 0, false
+	}
+	now := time.Now()
+	if at, told := retryAfter(response.Header, now); told {
+		pause = max(at.Sub(now), 0)
+	}
+	return pause, pause <= maxWait
+}
+
+// retryAfter reads the header of that name in both of its forms, seconds and a date.
+func retryAfter(header http.Header, now time.Time) (time.Time, bool) {
+	value := header.Get("Retry-After")
+	if seconds, err := strconv.Atoi(value); err == nil && seconds >= 0 && seconds < 1<<20 {
+		return now.Add(time.Duration(seconds) * time.Second), true
+	}
+	at, err := http.ParseTime(value)
+	return at, err == nil
+}
+
+func wait(ctx context.Context, pause time.Duration) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// bounded is an answer that ends with errTooMuch when it is over the limit.
+type bounded struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1]
+	}
+	n, err := b.ReadCloser.Read(p)
+	if int64(n) > b.left {
+		return int(b.left), errTooMuch
+	}
+	b.left -= int64(n)
+	return n, err
+}
