@@ -51,21 +51,11 @@ func (s *Store) Hold(ctx context.Context, project int64, work func(context.Conte
 		}
 	}()
 
-	err = work(contactsync.WithFence(context.WithValue(ctx, holdKey{}, h), h.fence))
+	err = work(contactsync.WithFence(ctx, h.fence))
 	if lost := context.Cause(ctx); errors.Is(lost, ErrLeaseLost) && contactsync.IsCanceled(err) {
 		return lost
 	}
 	return err
-}
-
-type holdKey struct{}
-
-// holdOf returns the hold that the context runs under, or nil when it is not of that project.
-func holdOf(ctx context.Context, project int64) *hold {
-	if h, ok := ctx.Value(holdKey{}).(*hold); ok && h.project == project {
-		return h
-	}
-	return nil
 }
 
 // hold is one lease that was taken.
@@ -75,12 +65,11 @@ type hold struct {
 	number  int64 // of the fence: higher with each taking
 	cancel  context.CancelCauseFunc
 
-	mu        sync.Mutex
-	renewed   time.Time
-	expires   int64 // in milliseconds, as the database has it
-	lost      error
-	trouble   error // why the last renewal failed
-	approvals []string
+	mu      sync.Mutex
+	renewed time.Time
+	expires int64 // in milliseconds, as the database has it
+	lost    error
+	trouble error // why the last renewal failed
 }
 
 func (s *Store) acquire(ctx context.Context, project int64) (*hold, error) {
@@ -205,16 +194,4 @@ func (h *hold) release(ctx context.Context) error {
 		_, err := tx.ExecContext(ctx, `UPDATE lease SET expires_at = 0 WHERE project = $1 AND fence = $2`, h.project, h.number)
 		return err
 	})
-}
-
-func (h *hold) approvalsRead(ids []string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.approvals = ids
-}
-
-func (h *hold) approvalsSeen() []string {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.approvals
 }

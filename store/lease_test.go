@@ -284,7 +284,7 @@ func TestHoldEndsClean(t *testing.T) {
 	t.Parallel()
 	s := mustOpen(t, newAddress(t), store.Options{Wait: noWait(t)})
 	mistake := errors.New("a mistake")
-	if err := s.Hold(t.Context(), 5, func(context.Context) error { return mistake }); err != mistake {
+	if err := s.Hold(t.Context(), 5, func(context.Context) error { return mistake }); !errors.Is(err, mistake) {
 		t.Errorf("got %v", err)
 	}
 	func() {

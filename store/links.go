@@ -17,16 +17,15 @@ func (s *Store) Linked(ctx context.Context, project int64) ([]string, error) {
 	var organizations []string
 	err := s.read(ctx, fmt.Sprintf("reading the links of project %d", project), func(tx *sql.Tx) error {
 		organizations = nil
-		rows, err := tx.QueryContext(ctx, `SELECT organization FROM link WHERE desk = $1 AND project = $2
-			ORDER BY organization`, s.options.Desk, project)
-		return scanAll(rows, err, func() error {
-			var organization string
-			if err := rows.Scan(&organization); err != nil {
-				return err
-			}
-			organizations = append(organizations, organization)
-			return nil
-		})
+		return queryAll(ctx, tx, `SELECT organization FROM link WHERE desk = $1 AND project = $2 ORDER BY organization`,
+			[]any{s.options.Desk, project}, func(rows *sql.Rows) error {
+				var organization string
+				if err := rows.Scan(&organization); err != nil {
+					return err
+				}
+				organizations = append(organizations, organization)
+				return nil
+			})
 	})
 	if err != nil {
 		return nil, err

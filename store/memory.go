@@ -72,49 +72,35 @@ func (s *Store) Approve(ctx context.Context, project int64, approval contactsync
 // Approvals returns the project's approvals that are neither spent nor older than 24 hours, newest first.
 func (s *Store) Approvals(ctx context.Context, project int64) ([]contactsync.Approval, error) {
 	var approvals []contactsync.Approval
-	var ids []string
 	since := s.options.Now().Add(-approvalAge)
 	err := s.read(ctx, fmt.Sprintf("reading the approvals of project %d", project), func(tx *sql.Tx) error {
-		approvals, ids = nil, nil
-		rows, err := tx.QueryContext(ctx, `SELECT id, digest, changes, approved_by, approved_at FROM approval
+		approvals = nil
+		return queryAll(ctx, tx, `SELECT digest, changes, approved_by, approved_at FROM approval
 			WHERE project = $1 AND spent_at = 0 AND approved_at >= $2 ORDER BY seq DESC, id DESC`,
-			project, millis(since))
-		return scanAll(rows, err, func() error {
-			var approval contactsync.Approval
-			var id, changes string
-			var at int64
-			if err := rows.Scan(&id, &approval.Digest, &changes, &approval.By, &at); err != nil {
-				return err
-			}
-			approval.At = instant(at)
-			approvals, ids = append(approvals, approval), append(ids, id)
-			return json.Unmarshal([]byte(changes), &approvals[len(approvals)-1].Changes)
-		})
+			[]any{project, millis(since)}, func(rows *sql.Rows) error {
+				var approval contactsync.Approval
+				var changes string
+				var at int64
+				if err := rows.Scan(&approval.Digest, &changes, &approval.By, &at); err != nil {
+					return err
+				}
+				approval.At = instant(at)
+				approvals = append(approvals, approval)
+				return json.Unmarshal([]byte(changes), &approvals[len(approvals)-1].Changes)
+			})
 	})
 	if err != nil {
 		return nil, err
 	}
-	if held := holdOf(ctx, project); held != nil {
-		held.approvalsRead(ids)
-	}
 	return approvals, nil
 }
 
-// SpendApprovals marks the project's approvals as used. Within Hold these are those that Approvals returned to the
-// same run: one that an operator records meanwhile is for the next.
+// SpendApprovals marks the project's approvals as used. They stay in the audit trail. Call it, like Approve, within
+// Hold: an approval that is recorded between reading and marking would be used up unseen.
 func (s *Store) SpendApprovals(ctx context.Context, project int64) error {
 	return s.write(ctx, fmt.Sprintf("marking the approvals of project %d as used", project), func(tx *sql.Tx) error {
-		now := millis(s.options.Now())
-		held := holdOf(ctx, project)
-		if held == nil {
-			_, err := tx.ExecContext(ctx, `UPDATE approval SET spent_at = $1 WHERE project = $2 AND spent_at = 0`, now, project)
-			return err
-		}
-		for _, id := range held.approvalsSeen() {
-			if _, err := tx.ExecContext(ctx, `UPDATE approval SET spent_at = $1 WHERE id = $2 AND spent_at = 0`, now, id); err != nil {
-				return err
-			}
-		}
-		return nil
+		_, err := tx.ExecContext(ctx, `UPDATE approval SET spent_at = $1 WHERE project = $2 AND spent_at = 0`,
+			millis(s.options.Now()), project)
+		return err
 	})
 }

@@ -1,8 +1,6 @@
 package store_test
 
 import (
-	"context"
-	"fmt"
 	"reflect"
 	"testing"
 	"time"
@@ -74,31 +72,4 @@ func TestApprovals(t *testing.T) {
 	check(5)
 	again := approve(5, "sha256:a")
 	check(5, again)
-}
-
-// An approval that an operator records while a run is under way waits for the next run: the run does not use it up.
-func TestApprovalDuringRunIsNotLost(t *testing.T) {
-	t.Parallel()
-	s := mustOpen(t, newAddress(t), store.Options{Wait: noWait(t)})
-	approve := func(digest string) {
-		t.Helper()
-		if err := s.Approve(t.Context(), 5, contactsync.Approval{Digest: digest}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	approve("sha256:a")
-	err := s.Hold(t.Context(), 5, func(ctx context.Context) error {
-		if got, err := s.Approvals(ctx, 5); err != nil || len(got) != 1 {
-			return fmt.Errorf("in the run: %v, %w", got, err)
-		}
-		approve("sha256:b")
-		return s.SpendApprovals(context.WithoutCancel(ctx), 5)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := s.Approvals(t.Context(), 5)
-	if err != nil || len(got) != 1 || got[0].Digest != "sha256:b" {
-		t.Errorf("afterwards: %+v, %v", got, err)
-	}
 }

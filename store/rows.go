@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"strconv"
 	"strings"
 )
@@ -40,15 +39,17 @@ func insertRows(ctx context.Context, tx *sql.Tx, head string, rows [][]any, tail
 	return nil
 }
 
-// scanAll calls scan for each row of a query's answer.
-func scanAll(rows *sql.Rows, err error, scan func() error) error {
+// queryAll calls scan for each row of a query's answer.
+func queryAll(ctx context.Context, tx *sql.Tx, query string, values []any, scan func(*sql.Rows) error) error {
+	rows, err := tx.QueryContext(ctx, query, values...)
 	if err != nil {
 		return err
 	}
+	defer rows.Close()
 	for rows.Next() {
-		if err := scan(); err != nil {
-			return errors.Join(err, rows.Close())
+		if err := scan(rows); err != nil {
+			return err
 		}
 	}
-	return errors.Join(rows.Err(), rows.Close())
+	return rows.Err()
 }

@@ -140,7 +140,7 @@ func projectText(project contactsync.ProjectRef) string {
 const runColumns = `id, project, status, started_by, commit_id, committer, digest, remainder, organization,
 	organization_name, summary, requests, error, started_at, finished_at`
 
-func scanRun(row interface{ Scan(...any) error }) (contactsync.Run, error) {
+func scanRun(row *sql.Rows) (contactsync.Run, error) {
 	var run contactsync.Run
 	var organization contactsync.Organization
 	var summary, requests, failure string
@@ -167,9 +167,8 @@ func (s *Store) Run(ctx context.Context, id string) (contactsync.Run, error) {
 	var found []contactsync.Run
 	err := s.read(ctx, "reading run "+id, func(tx *sql.Tx) error {
 		found = nil
-		rows, err := tx.QueryContext(ctx, `SELECT `+runColumns+` FROM run WHERE substr(id, 1, $1) = $2
-			ORDER BY CASE WHEN id = $2 THEN 0 ELSE 1 END LIMIT 2`, utf8.RuneCountInString(id), id)
-		err = scanAll(rows, err, func() error {
+		err := queryAll(ctx, tx, `SELECT `+runColumns+` FROM run WHERE substr(id, 1, $1) = $2
+			ORDER BY CASE WHEN id = $2 THEN 0 ELSE 1 END LIMIT 2`, []any{utf8.RuneCountInString(id), id}, func(rows *sql.Rows) error {
 			run, err := scanRun(rows)
 			found = append(found, run)
 			return err
@@ -197,9 +196,8 @@ func (s *Store) Run(ctx context.Context, id string) (contactsync.Run, error) {
 // readChanges returns the run's changes; each stands at its position, because positions have no gaps.
 func readChanges(ctx context.Context, tx *sql.Tx, runID string) ([]contactsync.Change, error) {
 	changes := []contactsync.Change{}
-	rows, err := tx.QueryContext(ctx, `SELECT action, email, name, person, was_email, was_name, result, error_class,
-		detail, line FROM run_change WHERE run = $1 ORDER BY position`, runID)
-	err = scanAll(rows, err, func() error {
+	err := queryAll(ctx, tx, `SELECT action, email, name, person, was_email, was_name, result, error_class, detail, line
+		FROM run_change WHERE run = $1 ORDER BY position`, []any{runID}, func(rows *sql.Rows) error {
 		var c contactsync.Change
 		err := rows.Scan(&c.Action, &c.Email, &c.Name, &c.Person, &c.WasEmail, &c.WasName, &c.Result, &c.Error,
 			&c.Detail, &c.Line)
@@ -211,14 +209,13 @@ func readChanges(ctx context.Context, tx *sql.Tx, runID string) ([]contactsync.C
 
 func readConflicts(ctx context.Context, tx *sql.Tx, runID string) ([]contactsync.Conflict, error) {
 	conflicts := []contactsync.Conflict{}
-	rows, err := tx.QueryContext(ctx, `SELECT email, error_class, detail, line FROM run_conflict WHERE run = $1
-		ORDER BY position`, runID)
-	err = scanAll(rows, err, func() error {
-		var c contactsync.Conflict
-		err := rows.Scan(&c.Email, &c.Error, &c.Detail, &c.Line)
-		conflicts = append(conflicts, c)
-		return err
-	})
+	err := queryAll(ctx, tx, `SELECT email, error_class, detail, line FROM run_conflict WHERE run = $1 ORDER BY position`,
+		[]any{runID}, func(rows *sql.Rows) error {
+			var c contactsync.Conflict
+			err := rows.Scan(&c.Email, &c.Error, &c.Detail, &c.Line)
+			conflicts = append(conflicts, c)
+			return err
+		})
 	return conflicts, err
 }
 
@@ -263,8 +260,7 @@ func (s *Store) Runs(ctx context.Context, filter Filter) ([]contactsync.Run, err
 	runs := []contactsync.Run{}
 	err := s.read(ctx, "reading runs", func(tx *sql.Tx) error {
 		runs = runs[:0]
-		rows, err := tx.QueryContext(ctx, query, values...)
-		return scanAll(rows, err, func() error {
+		return queryAll(ctx, tx, query, values, func(rows *sql.Rows) error {
 			run, err := scanRun(rows)
 			runs = append(runs, run)
 			return err

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/pressly/goose/v3"
 	"modernc.org/sqlite"
@@ -195,15 +196,21 @@ func isBusy(err error) bool {
 	return code == codes.SQLITE_BUSY || code == codes.SQLITE_LOCKED
 }
 
+// Remedies that several errors share.
+const (
+	makeRoom   = "The disk of the store is full. Make room; nothing that was stored is lost."
+	giveRights = "Let the user that runs contactsync read and write the store's file and its folder."
+)
+
 // remedyFor tells an operator how to mend what went wrong, "" where only a developer could.
 func remedyFor(err error) string {
 	switch resultCode(err) {
 	case codes.SQLITE_BUSY, codes.SQLITE_LOCKED:
 		return "Another process has been writing to the store for long. Look for one that hangs; the next try waits again."
 	case codes.SQLITE_FULL:
-		return "The disk of the store is full. Make room; nothing that was stored is lost."
+		return makeRoom
 	case codes.SQLITE_READONLY, codes.SQLITE_CANTOPEN, codes.SQLITE_PERM, codes.SQLITE_AUTH:
-		return "Let the user that runs contactsync read and write the store's file and its folder."
+		return giveRights
 	case codes.SQLITE_IOERR:
 		return "The disk of the store does not answer as it should. Check it, and that the store is not on a network drive."
 	case codes.SQLITE_NOTADB:
@@ -218,8 +225,10 @@ func remedyFor(err error) string {
 		return "Nothing was changed in it. Use that version of contactsync, or newer, or name another file under store."
 	case errors.Is(err, errOlder):
 		return "Run contactsync sync once: it upgrades the store."
-	case errors.Is(err, fs.ErrPermission):
-		return "Let the user that runs contactsync read and write the store's file and its folder."
+	case errors.Is(err, syscall.ENOSPC):
+		return makeRoom
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return giveRights
 	}
 	return ""
 }
