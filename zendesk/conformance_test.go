@@ -109,10 +109,14 @@ func (b bench) Break() {
 // The adapter keeps every promise of a desk, in each kind of account that there is.
 func TestConformance(t *testing.T) {
 	accounts := map[string]func(*fake.Settings){
-		"ordinary":           func(s *fake.Settings) { s.MultipleOrganizations = true },
-		"bulk import":        func(s *fake.Settings) { s.MultipleOrganizations, s.BulkImport = true, true },
-		"no side-loading":    func(s *fake.Settings) { s.MultipleOrganizations, s.SideLoadUsers, s.SideLoadIdentities = true, false, false },
-		"partial users":      func(s *fake.Settings) { s.MultipleOrganizations, s.SideLoadFields = true, []string{"id", "name", "email"} },
+		"ordinary":    func(s *fake.Settings) { s.MultipleOrganizations = true },
+		"bulk import": func(s *fake.Settings) { s.MultipleOrganizations, s.BulkImport = true, true },
+		"no side-loading": func(s *fake.Settings) {
+			s.MultipleOrganizations, s.SideLoadUsers, s.SideLoadIdentities = true, false, false
+		},
+		"partial users": func(s *fake.Settings) {
+			s.MultipleOrganizations, s.SideLoadFields = true, []string{"id", "name", "email"}
+		},
 		"cursors alone":      func(s *fake.Settings) { s.MultipleOrganizations, s.OffsetPaging = true, false },
 		"offsets alone":      func(s *fake.Settings) { s.MultipleOrganizations, s.CursorPaging = true, false },
 		"no administrator":   func(s *fake.Settings) { s.MultipleOrganizations, s.AdminAccess = true, false },
@@ -120,9 +124,11 @@ func TestConformance(t *testing.T) {
 		"slow jobs, rows with an index": func(s *fake.Settings) {
 			s.MultipleOrganizations, s.BulkImport, s.JobPolls, s.JobRows = true, true, 4, fake.RowsIndexed
 		},
-		"bare rows":     func(s *fake.Settings) { s.MultipleOrganizations, s.BulkImport, s.JobRows = true, true, fake.RowsBare },
-		"rows as one":   func(s *fake.Settings) { s.MultipleOrganizations, s.BulkImport, s.JobRows = true, true, fake.RowsObject },
-		"few jobs":      func(s *fake.Settings) { s.MultipleOrganizations, s.BulkImport, s.JobPolls, s.MaxJobs = true, true, 2, 1 },
+		"bare rows":   func(s *fake.Settings) { s.MultipleOrganizations, s.BulkImport, s.JobRows = true, true, fake.RowsBare },
+		"rows as one": func(s *fake.Settings) { s.MultipleOrganizations, s.BulkImport, s.JobRows = true, true, fake.RowsObject },
+		"few jobs": func(s *fake.Settings) {
+			s.MultipleOrganizations, s.BulkImport, s.JobPolls, s.MaxJobs = true, true, 2, 1
+		},
 		"a small limit": func(s *fake.Settings) { s.MultipleOrganizations, s.RateLimit = true, 100 },
 	}
 	for name, configure := range accounts {

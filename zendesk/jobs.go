@@ -181,8 +181,8 @@ func landed(jobs []*job) int {
 
 // verdict is what is known of one item of a write.
 type verdict struct {
-	state  wire.State
-	id     int64 // of what was made
+	state wire.State
+	id    int64 // of what was made
 	// reason is set with Failed. With Unknown it says why the end was not seen; nil: it was, and said nothing clear.
 	reason error
 	// duplicate: refused because it exists.

@@ -63,7 +63,9 @@ func organizationRows(p *page) []int64 {
 func resultRows(p *page) []int64 {
 	return idsOf(p.Results, func(o organization) int64 { return o.ID })
 }
-func identityRows(p *page) []int64 { return idsOf(p.Identities, func(i identity) int64 { return i.ID }) }
+func identityRows(p *page) []int64 {
+	return idsOf(p.Identities, func(i identity) int64 { return i.ID })
+}
 
 // errInconsistent marks answers that contradict each other. One clean reading more is allowed, because somebody may
 // have changed the list meanwhile.

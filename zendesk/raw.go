@@ -17,7 +17,7 @@ import (
 )
 
 // This file is where the client library ends. Its raw calls carry everything; what it lacks is done here: a DELETE
-// that may answer 200 with a job, answers checked to be whole, and one kind of error. Its typed writes are not used:
+// that may answer 200 with a job, a PUT without a body, and one kind of error. Its typed writes are not used:
 // they send fields that nobody set, such as organization_id, photo and years 0001.
 
 // get reads path into the value. The error is a *failure, a *contactsync.Error, or the context's.
@@ -42,19 +42,20 @@ func (d *Desk) put(ctx context.Context, path string, value, into any) error {
 	return finish(http.MethodPut, path, body, err, into)
 }
 
-// delete sends a deletion. into may be nil; it is filled where the answer has a body (a job).
-func (d *Desk) delete(ctx context.Context, path string, query url.Values, into any) error {
+// bare sends a request without a body: a deletion, or a change that its path says all about. Without into, the answer
+// must be 204.
+func (d *Desk) bare(ctx context.Context, method, path string, query url.Values, into any) error {
 	address := d.endpoint + path
 	if len(query) > 0 {
 		address += "?" + query.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, address, nil)
+	req, err := http.NewRequestWithContext(ctx, method, address, nil)
 	if err != nil {
 		return err
 	}
 	resp, err := d.http.Do(req)
 	if err != nil {
-		return finish(http.MethodDelete, path, nil, err, nil)
+		return finish(method, path, nil, err, nil)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
@@ -62,9 +63,9 @@ func (d *Desk) delete(ctx context.Context, path string, query url.Values, into a
 		err = api.NewError(body, resp)
 	}
 	if err == nil && into == nil && resp.StatusCode != http.StatusNoContent {
-		return &failure{Method: http.MethodDelete, Path: path, Status: resp.StatusCode, Sent: true, Reason: "that is not the desk's answer to a deletion"}
+		return &failure{Method: method, Path: path, Status: resp.StatusCode, Sent: true, Reason: "that is not the desk's answer to such a request"}
 	}
-	return finish(http.MethodDelete, path, body, err, into)
+	return finish(method, path, body, err, into)
 }
 
 // finish turns the end of any call into a decoded answer or an error of ours.

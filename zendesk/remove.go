@@ -100,7 +100,7 @@ func (r *removal) deleteOne(ctx context.Context, i int) error {
 	if r.memberships[i] == 0 {
 		path = fmt.Sprintf("/users/%d/organizations/%d", r.users[i], r.org)
 	}
-	err := r.desk.delete(ctx, path, nil, nil)
+	err := r.desk.bare(ctx, http.MethodDelete, path, nil, nil)
 	var f *failure
 	if errors.As(err, &f) && f.Status == http.StatusNotFound && f.Code != "InvalidEndpoint" {
 		return nil // gone already
@@ -117,7 +117,7 @@ func (r *removal) jobs(items []int) []*job {
 		}
 		jobs = append(jobs, &job{items: part, ids: ids, start: func(ctx context.Context) (jobStatus, error) {
 			var answer jobAnswer
-			err := r.desk.delete(ctx, "/organization_memberships/destroy_many", url.Values{"ids": {joinIDs(ids)}}, &answer)
+			err := r.desk.bare(ctx, http.MethodDelete, "/organization_memberships/destroy_many", url.Values{"ids": {joinIDs(ids)}}, &answer)
 			return answer.JobStatus, err
 		}})
 	}

@@ -184,7 +184,7 @@ func (w *renaming) address(ctx context.Context, i int) error {
 		return nil
 	}
 	path := fmt.Sprintf("/users/%d/identities/%d/make_primary", user, have.ID)
-	err = w.desk.put(ctx, path, struct{}{}, &struct{}{})
+	err = w.desk.bare(ctx, http.MethodPut, path, nil, &struct{}{})
 	switch {
 	case err == nil:
 		return nil
