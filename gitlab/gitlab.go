@@ -34,7 +34,7 @@ type Options struct {
 
 	UserAgent string            // "" is contactsync
 	Timeout   time.Duration     // of one call; 0 is DefaultTimeout
-	Transport http.RoundTripper // nil is a copy of http.DefaultTransport
+	Transport http.RoundTripper // nil is http.DefaultTransport
 	// Wait waits before a request is sent again, or until the context ends. Nil waits by the clock.
 	Wait func(context.Context, time.Duration) error
 }
@@ -61,7 +61,7 @@ func New(options Options) (*Client, error) {
 	options.UserAgent = cmp.Or(options.UserAgent, "contactsync")
 	options.Timeout = cmp.Or(options.Timeout, DefaultTimeout)
 	if options.Transport == nil {
-		options.Transport = http.DefaultTransport.(*http.Transport).Clone()
+		options.Transport = http.DefaultTransport
 	}
 	if options.Wait == nil {
 		options.Wait = wait

@@ -3,12 +3,18 @@ package gitrepo_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"pgregory.net/rapid"
 
 	"contactsync"
 	"contactsync/gitrepo"
@@ -95,8 +101,8 @@ func TestCommit(t *testing.T) {
 	}
 }
 
-// TestCommitIsAnnounced guards that a commit is a push like any other, with the parent that the caller named.
-func TestCommitIsAnnounced(t *testing.T) {
+// TestCommitNewBranch guards that a branch which is not there yet is made beside the others.
+func TestCommitNewBranch(t *testing.T) {
 	h := newHouse(t)
 	parent := h.commit(t, gitlab.Commit{Files: map[string]string{"a": "1"}})
 	hash, err := newRepository(t, gitrepo.Options{Branch: "team/new"}).Commit(context.Background(), h.project, change("", map[string]string{"b": "1"}))
@@ -253,4 +259,51 @@ func TestCommitImpossible(t *testing.T) {
 	}
 	_, err := newRepository(t, gitrepo.Options{}).Commit(context.Background(), h.project, change("", map[string]string{"a": "1", "a/b": "2"}))
 	wantClass(t, err, contactsync.ClassRepositoryUnreachable)
+}
+
+// TestCommitProperty guards that, whatever is written over whatever is there, the branch has exactly the old files and
+// the new ones, in trees that git itself finds in order.
+func TestCommitProperty(t *testing.T) {
+	h := newHouse(t)
+	repositories := filepath.Join(h.dir, fmt.Sprintf("%d.git", h.id))
+	// Names that sort differently as a file and as a folder.
+	folder := rapid.SampledFrom([]string{"", "d/", "d-/", "d./", "d0/", "d/d/", "d-/d/"})
+	file := rapid.SampledFrom([]string{"f", "f-", "f.", "e", "contacts.yaml", "ü ñ"})
+	branches := 0
+	rapid.Check(t, func(t *rapid.T) {
+		branches++
+		branch := fmt.Sprint("branch-", branches)
+		repository, err := gitrepo.New(gitrepo.Options{Branch: branch, Token: token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, want := "", make(map[string]string)
+		for range rapid.IntRange(1, 2).Draw(t, "commits") {
+			files := make(map[string]string)
+			for range rapid.IntRange(1, 5).Draw(t, "files") {
+				files[folder.Draw(t, "folder")+file.Draw(t, "file")] = rapid.StringN(0, 3, -1).Draw(t, "content")
+			}
+			if head, err = repository.Commit(context.Background(), h.project, change(head, files)); err != nil {
+				t.Fatal(err)
+			}
+			for name, content := range files {
+				want[name] = "100644 blob " + plumbing.ComputeHash(plumbing.BlobObject, []byte(content)).String()
+			}
+		}
+		listed, err := exec.Command("git", "-C", repositories, "ls-tree", "-r", "-z", branch).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make(map[string]string)
+		for line := range strings.SplitSeq(strings.TrimSuffix(string(listed), "\x00"), "\x00") {
+			entry, name, _ := strings.Cut(line, "\t")
+			got[name] = entry
+		}
+		if !maps.Equal(got, want) {
+			t.Fatalf("the branch has %v, want %v", got, want)
+		}
+	})
+	if out, err := exec.Command("git", "-C", repositories, "fsck", "--strict").CombinedOutput(); err != nil {
+		t.Errorf("git finds fault with what was written: %v\n%s", err, out)
+	}
 }

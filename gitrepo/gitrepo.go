@@ -54,7 +54,7 @@ type Options struct {
 	MaxFile int64
 	// Timeout bounds one read or commit.
 	Timeout time.Duration
-	// Transport carries the requests; nil is a copy of http.DefaultTransport.
+	// Transport carries the requests; nil is http.DefaultTransport.
 	Transport http.RoundTripper
 }
 
@@ -70,7 +70,7 @@ func New(options Options) (*Repository, error) {
 	options.MaxFile = cmp.Or(options.MaxFile, DefaultMaxFile)
 	options.Timeout = cmp.Or(options.Timeout, DefaultTimeout)
 	if options.Transport == nil {
-		options.Transport = http.DefaultTransport.(*http.Transport).Clone()
+		options.Transport = http.DefaultTransport
 	}
 	if err := plumbing.NewBranchReferenceName(options.Branch).Validate(); err != nil {
 		return nil, fmt.Errorf("the branch %q cannot be the name of a branch", options.Branch)
@@ -140,11 +140,13 @@ func (r *Repository) read(ctx context.Context, project contactsync.Project) (con
 	if err != nil {
 		return contactsync.File{}, err
 	}
-	content, err := readBlob(objects, entry.Hash, r.options.MaxFile)
-	if errors.Is(err, plumbing.ErrObjectNotFound) && filters {
+	content, err := r.content(objects, entry.Hash)
+	switch {
+	case errors.Is(err, plumbing.ErrObjectNotFound) && filters:
 		return contactsync.File{}, r.tooLarge()
-	}
-	if err != nil {
+	case errors.Is(err, plumbing.ErrObjectNotFound):
+		return contactsync.File{}, senseless("the file", err)
+	case err != nil:
 		return contactsync.File{}, err
 	}
 	return r.file(commit, entry, content)
@@ -171,7 +173,10 @@ func (r *Repository) readAlone(ctx context.Context, fetch *connection, refs *pac
 	if err != nil {
 		return contactsync.File{}, err
 	}
-	content, err := readBlob(objects, entry.Hash, r.options.MaxFile)
+	content, err := r.content(objects, entry.Hash)
+	if errors.Is(err, plumbing.ErrObjectNotFound) {
+		return contactsync.File{}, senseless("the file", err)
+	}
 	if err != nil {
 		return contactsync.File{}, err
 	}
@@ -264,8 +269,8 @@ func (r *Repository) noFile(entries []object.TreeEntry) error {
 	return contactsync.Errorf(contactsync.ClassFileMissing, "branch %s has no %s at its root", r.options.Branch, r.options.File)
 }
 
-// readBlob returns a blob's content. The error is plumbing.ErrObjectNotFound when it was not received.
-func readBlob(objects storer.EncodedObjectStorer, hash plumbing.Hash, limit int64) ([]byte, error) {
+// content returns a blob's content. The error is plumbing.ErrObjectNotFound when it was not received.
+func (r *Repository) content(objects storer.EncodedObjectStorer, hash plumbing.Hash) ([]byte, error) {
 	blob, err := object.GetBlob(objects, hash)
 	if errors.Is(err, plumbing.ErrObjectNotFound) {
 		return nil, err
@@ -273,8 +278,8 @@ func readBlob(objects storer.EncodedObjectStorer, hash plumbing.Hash, limit int6
 	if err != nil {
 		return nil, senseless("the file", err)
 	}
-	if blob.Size > limit {
-		return nil, contactsync.Errorf(contactsync.ClassFileTooLarge, "the file has %s, more than %s", size(blob.Size), size(limit))
+	if blob.Size > r.options.MaxFile {
+		return nil, r.tooLarge()
 	}
 	reader, err := blob.Reader()
 	if err != nil {
@@ -295,10 +300,10 @@ func nameOf(project contactsync.Project) string {
 	return fmt.Sprintf("project %d", project.ID)
 }
 
-// size writes a number of bytes for people.
+// size writes a limit for people: in whole MiB where it is about that, else in KiB.
 func size(bytes int64) string {
-	if bytes < 10<<20 && bytes%(1<<20) > 1 || bytes < 1<<20 {
-		return fmt.Sprintf("%d KiB", bytes>>10)
+	if mib := bytes >> 20; mib > 0 && bytes-mib<<20 < 1<<10 {
+		return fmt.Sprintf("%d MiB", mib)
 	}
-	return fmt.Sprintf("%d MiB", bytes>>20)
+	return fmt.Sprintf("%d KiB", bytes>>10)
 }

@@ -25,20 +25,22 @@ const token = "glpat-swordfish"
 // house is a stand-in GitLab, whose git is the machine's own, with one project.
 type house struct {
 	*gitlab.Server
+	dir     string // of the repositories
 	id      int64
 	project contactsync.Project
 }
 
 func newHouse(t testing.TB) *house {
 	t.Helper()
-	server, err := gitlab.New(gitlab.Options{Dir: t.TempDir(), Token: token})
+	dir := t.TempDir()
+	server, err := gitlab.New(gitlab.Options{Dir: dir, Token: token})
 	if err != nil {
 		t.Fatal(err)
 	}
 	web := httptest.NewServer(server)
 	t.Cleanup(func() { web.Close(); server.Close() })
 	server.SetURL(web.URL)
-	h := &house{Server: server}
+	h := &house{Server: server, dir: dir}
 	h.id, err = server.CreateProject(gitlab.Project{Path: "support/organization-42"})
 	if err != nil {
 		t.Fatal(err)
@@ -233,32 +235,39 @@ func TestReadBesideBigFiles(t *testing.T) {
 		files    map[string]string
 		requests int
 		bytes    int64
+		memory   uint64 // allocated, by the stand-in too
 	}{
-		{"a blob of 50 MB", map[string]string{"contacts.yaml": "- name: Ada\n", "video": noise(1, 50<<20)}, 2, 10 << 10},
-		{"2,000 files in folders", deep, 2, 150 << 10},
-		{"20 files of 900 KB", small(0, 20, 900<<10), 4, 6 << 20}, // 4 MiB, and what was under way when it was cut
+		{"a blob of 50 MB", map[string]string{"contacts.yaml": "- name: Ada\n", "video": noise(1, 50<<20)}, 2, 10 << 10, 2 << 20},
+		{"2,000 files in folders", deep, 2, 150 << 10, 4 << 20},
+		{"20 files of 900 KB", small(0, 20, 900<<10), 4, 6 << 20, 40 << 20}, // 4 MiB, and what was under way when it was cut
 		{"1 MB of nothing, 100 times", func() map[string]string {
 			files := map[string]string{"contacts.yaml": "- name: Ada\n"}
 			for i := range 100 {
 				files[fmt.Sprint(i)] = fmt.Sprint(i) + strings.Repeat("\x00", 1000<<10)
 			}
 			return files
-		}(), 4, 400 << 10},
+		}(), 4, 400 << 10, 40 << 20},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHouse(t)
 			h.commit(t, gitlab.Commit{Files: test.files})
 			h.ForgetRequests()
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
 			file, err := read(t, gitrepo.Options{}, h.project)
+			runtime.ReadMemStats(&after)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if string(file.Content) != "- name: Ada\n" {
 				t.Errorf("read %q", file.Content)
 			}
+			if allocated := after.TotalAlloc - before.TotalAlloc; allocated > test.memory {
+				t.Errorf("%d bytes were allocated, want at most %d", allocated, test.memory)
+			}
 			bytes, requests := h.received()
-			t.Logf("%d bytes in %d requests", bytes, requests)
+			t.Logf("%d bytes in %d requests, %d bytes allocated", bytes, requests, after.TotalAlloc-before.TotalAlloc)
 			if requests != test.requests || bytes > test.bytes {
 				t.Errorf("it cost %d bytes in %d requests, want at most %d in %d", bytes, requests, test.bytes, test.requests)
 			}
@@ -597,5 +606,37 @@ func TestReadHidesSecrets(t *testing.T) {
 	wantClass(t, err, contactsync.ClassRepositoryUnreachable, "no route to", "[hidden]")
 	if strings.Contains(err.Error(), "b2F1dGgy") {
 		t.Errorf("the error tells the encoded token: %v", err)
+	}
+}
+
+// TestReadOtherHashes guards that a repository of git's newer kind, whose hashes are longer, is refused and not misread.
+func TestReadOtherHashes(t *testing.T) {
+	line := strings.Repeat("a", 64) + " refs/heads/master\x00shallow filter object-format=sha256\n"
+	references := fmt.Sprintf("001e# service=git-upload-pack\n0000%04x%s0000", len(line)+4, line)
+	_, err := read(t, gitrepo.Options{Transport: scripted{references: []byte(references)}}, contactsync.Project{ID: 1, CloneURL: "https://example.com/a.git"})
+	wantClass(t, err, contactsync.ClassRepositoryUnreachable, "cannot be understood")
+}
+
+// BenchmarkRead measures the everyday read, and the one beside a blob of 50 MB, which must cost the same.
+func BenchmarkRead(b *testing.B) {
+	for name, files := range map[string]map[string]string{
+		"alone":        {"contacts.yaml": "- name: Ada\n"},
+		"beside 50 MB": {"contacts.yaml": "- name: Ada\n", "video": noise(1, 50<<20)},
+	} {
+		b.Run(name, func(b *testing.B) {
+			h := newHouse(b)
+			h.commit(b, gitlab.Commit{Files: files})
+			repository := newRepository(b, gitrepo.Options{})
+			h.ForgetRequests()
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := repository.Read(context.Background(), h.project); err != nil {
+					b.Fatal(err)
+				}
+			}
+			bytes, requests := h.received()
+			b.ReportMetric(float64(bytes)/float64(b.N), "wire-B/op")
+			b.ReportMetric(float64(requests)/float64(b.N), "requests/op")
+		})
 	}
 }

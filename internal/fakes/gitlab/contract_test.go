@@ -1,0 +1,125 @@
+package gitlab_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"contactsync/internal/fakes/gitlab"
+	"contactsync/internal/fakes/gitlab/contract"
+)
+
+// TestContract guards that every answer of the stand-in's API is as GitLab describes it.
+func TestContract(t *testing.T) {
+	spec := contract.FromEnvironment(t)
+	h := newHouse(t, nil)
+	id := h.project(t, "support/organization-42")
+	receiver, _ := receiver(t, 200)
+	client := http.Client{Transport: spec.Transport(http.DefaultTransport, func(err error) { t.Error(err) })}
+	call := func(method, path string, body map[string]any, want int) {
+		t.Helper()
+		data := []byte("")
+		if body != nil {
+			var err error
+			if data, err = json.Marshal(body); err != nil {
+				t.Fatal(err)
+			}
+		}
+		request, err := http.NewRequest(method, h.url+"/api/v4"+path, bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("PRIVATE-TOKEN", token)
+		if body != nil {
+			request.Header.Set("Content-Type", "application/json")
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != want {
+			t.Errorf("%s %s answered %d, want %d", method, path, response.StatusCode, want)
+		}
+	}
+
+	project := fmt.Sprintf("/projects/%d", id)
+	call("GET", project, nil, 200) // empty
+	h.commit(t, id, gitlab.Commit{Files: map[string]string{"a": "1"}})
+	call("GET", project+"?license=true&statistics=false", nil, 200)
+	call("GET", "/projects/support%2Forganization-42", nil, 200)
+	call("GET", "/projects/99", nil, 404)
+	call("GET", "/version", nil, 200)
+	call("GET", "/personal_access_tokens/self", nil, 200)
+	call("GET", project+"/hooks", nil, 200)
+	call("POST", project+"/hooks", map[string]any{
+		"url": receiver + "/{TOKEN}", "name": "contacts", "push_events": true, "push_events_branch_filter": "master",
+		"branch_filter_strategy": "wildcard", "enable_ssl_verification": true, "token": "secret",
+		"url_variables":  []map[string]string{{"key": "TOKEN", "value": "x"}},
+		"custom_headers": []map[string]string{{"key": "X-Mine", "value": "yes"}},
+	}, 201)
+	call("POST", project+"/hooks", map[string]any{"url": "nowhere"}, 422)
+	call("GET", project+"/hooks?page=1&per_page=50", nil, 200)
+	call("GET", project+"/hooks/1", nil, 200)
+	call("PUT", project+"/hooks/1", map[string]any{"url": receiver + "/{TOKEN}", "push_events_branch_filter": "ma*"}, 200)
+	h.commit(t, id, gitlab.Commit{Files: map[string]string{"a": "2"}})
+	h.Settle()
+	call("GET", project+"/hooks/1/events?status=successful&per_page=20", nil, 200)
+	call("DELETE", project+"/hooks/1", nil, 204)
+	if err := h.DeleteProject(id); err != nil {
+		t.Fatal(err)
+	}
+	call("GET", project, nil, 200)
+	for _, r := range h.Requests() {
+		if r.Status == 0 {
+			t.Errorf("%s %s was not answered", r.Method, r.Path)
+		}
+	}
+}
+
+// TestContractIsStrict guards the guard: what is not as described is reported.
+func TestContractIsStrict(t *testing.T) {
+	spec := contract.FromEnvironment(t)
+	tests := []struct{ name, method, path, body, answer, part string }{
+		{"a number as text", "GET", "/api/v4/projects/1", "", `{"id":"1"}`, "id"},
+		{"an invented property", "GET", "/api/v4/projects/1", "", `{"id":1,"nickname":"x"}`, "nickname"},
+		{"not JSON", "GET", "/api/v4/projects/1", "", `<html>`, "invalid"},
+		{"an unknown address", "GET", "/api/v4/nothing", "", `{}`, "no matching operation"},
+		{"an unknown method", "PATCH", "/api/v4/projects/1", "", `{}`, "no matching operation"},
+		{"a wrong kind of value", "POST", "/api/v4/projects/1/hooks", `{"url":1}`, `{}`, "url"},
+		{"a missing value", "POST", "/api/v4/projects/1/hooks", `{"name":"x"}`, `{}`, "url"},
+		{"an invented value", "POST", "/api/v4/projects/1/hooks", `{"url":"x","address":"y"}`, `{}`, "address"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				if r.Method == "POST" {
+					w.WriteHeader(http.StatusCreated)
+				}
+				w.Write([]byte(test.answer))
+			}))
+			defer server.Close()
+			var reported error
+			client := http.Client{Transport: spec.Transport(http.DefaultTransport, func(err error) { reported = errors.Join(reported, err) })}
+			request, err := http.NewRequest(test.method, server.URL+test.path, strings.NewReader(test.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Content-Type", "application/json")
+			response, err := client.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if reported == nil || !strings.Contains(reported.Error(), test.part) {
+				t.Errorf("it reported %v, want something about %q", reported, test.part)
+			}
+		})
+	}
+}
