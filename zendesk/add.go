@@ -152,10 +152,11 @@ func (a *adding) send(ctx context.Context, create, join []int) {
 
 func (a *adding) sendAll(ctx context.Context, jobs []*job, single []int) (refused []int) {
 	results := make([]verdict, len(single))
+	progress := &gauge{total: len(a.items)}
 	var group errgroup.Group
 	group.SetLimit(parallel)
 	group.Go(func() error {
-		a.desk.runJobs(ctx, jobs, func(done int) { contactsync.ReportProgress(ctx, done, len(a.items)) })
+		a.desk.runJobs(ctx, jobs, progress)
 		return nil
 	})
 	for n, i := range single {
@@ -165,6 +166,7 @@ func (a *adding) sendAll(ctx context.Context, jobs []*job, single []int) (refuse
 			} else {
 				results[n] = a.joinOne(ctx, i)
 			}
+			progress.one(ctx)
 			return nil
 		})
 	}

@@ -25,8 +25,8 @@ const (
 	tokenLife = 2 * time.Hour
 	// tokenMargin is how long before its end a token is replaced, at most; short tokens live nine tenths.
 	tokenMargin = 5 * time.Minute
-	// tokenEnd is when API tokens stop working: https://developer.zendesk.com/documentation/api-basics/authentication/oauth-migration/
-	tokenEnd = "2027-04-30"
+	// legacyEnd is when API tokens stop working: https://developer.zendesk.com/documentation/api-basics/authentication/oauth-migration/
+	legacyEnd = "2027-04-30"
 )
 
 // authorization is the header's value for a credential of the client library, which cannot renew one by itself.

@@ -66,7 +66,7 @@ type Options struct {
 
 	Links Links // what is remembered; MemoryLinks when nil
 
-	Transport http.RoundTripper                          // http.DefaultTransport's like when nil
+	Transport http.RoundTripper                          // a plain one when nil
 	Now       func() time.Time                           // time.Now when nil
 	Wait      func(context.Context, time.Duration) error // a timer when nil; returns the context's error when it ends first
 	Timeout   time.Duration                              // of one attempt of one request
@@ -93,7 +93,6 @@ type Desk struct {
 	now          func() time.Time
 	wait         func(context.Context, time.Duration) error
 	patience     time.Duration
-	maxWait      time.Duration
 
 	bulkRefused atomic.Bool  // users/create_many answered 403
 	noSideLoad  atomic.Bool  // include=users is not answered on an organization's memberships
@@ -161,7 +160,7 @@ func New(o Options) (*Desk, error) {
 		t.sign = func(context.Context) (string, error) { return value, nil }
 		t.forget = func(context.Context, string) bool { return false }
 		if o.Warn != nil {
-			o.Warn("signing in to Zendesk with an API token: Zendesk retires API tokens on " + tokenEnd +
+			o.Warn("signing in to Zendesk with an API token: Zendesk retires API tokens on " + legacyEnd +
 				"; use an OAuth client (zendesk.client_id, zendesk.client_secret)")
 		}
 	case o.ClientID != "" || o.ClientSecret != "":
@@ -184,7 +183,6 @@ func New(o Options) (*Desk, error) {
 		now:          o.Now,
 		wait:         o.Wait,
 		patience:     cmp.Or(o.Patience, DefaultPatience),
-		maxWait:      t.maxWait,
 	}
 	d.words.Store(queryWords)
 	d.index.turn = make(chan struct{}, 1)
@@ -236,10 +234,15 @@ func isLoopback(host string) bool {
 	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
+// newBase keeps as many connections as we send requests side by side.
 func newBase() http.RoundTripper {
-	base := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // documented to be one
-	base.MaxIdleConnsPerHost = parallel
-	return base
+	return &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		ForceAttemptHTTP2:   true,
+		MaxIdleConnsPerHost: parallel,
+		IdleConnTimeout:     90 * time.Second,
+		TLSHandshakeTimeout: 10 * time.Second,
+	}
 }
 
 func waitTimer(ctx context.Context, d time.Duration) error {

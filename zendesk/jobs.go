@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"contactsync"
@@ -56,7 +57,7 @@ type jobAnswer struct {
 
 // runJobs starts the jobs and follows all of them with one request a round, until each has finished or nothing more
 // can be learnt. It does not fail: whatever is not known of an item leaves its row Unknown.
-func (d *Desk) runJobs(ctx context.Context, jobs []*job, progress func(done int)) {
+func (d *Desk) runJobs(ctx context.Context, jobs []*job, progress *gauge) {
 	waiting := jobs
 	var flying []*job
 	pause, waited := firstPoll, time.Duration(0)
@@ -83,7 +84,7 @@ func (d *Desk) runJobs(ctx context.Context, jobs []*job, progress func(done int)
 		if len(flying) < before {
 			pause = firstPoll
 		}
-		progress(landed(jobs))
+		progress.inJobs(ctx, landed(jobs))
 	}
 	for _, j := range jobs {
 		if j.rows == nil {
@@ -157,6 +158,21 @@ func (j *job) take(s jobStatus) {
 	}
 	j.finished = true
 	j.rows = wire.Rows(s.Results, j.ids)
+}
+
+// gauge reports how many items of a call are through, of those in jobs and those sent one by one.
+type gauge struct {
+	total        int
+	jobs, single atomic.Int64
+}
+
+func (g *gauge) inJobs(ctx context.Context, done int) {
+	g.jobs.Store(int64(done))
+	contactsync.ReportProgress(ctx, done+int(g.single.Load()), g.total)
+}
+
+func (g *gauge) one(ctx context.Context) {
+	contactsync.ReportProgress(ctx, int(g.single.Add(1)+g.jobs.Load()), g.total)
 }
 
 func stillFlying(jobs []*job) []*job {

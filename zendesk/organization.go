@@ -26,8 +26,10 @@ const (
 	exportPage = 1000
 	// exportPages bounds an export; no account has ten million organizations.
 	exportPages = 10000
-	// exportEvery spaces exports: ten a minute are allowed, and other integrations want some of them.
-	exportEvery = 10 * time.Second
+	// exportEvery spaces exports, and exportsAMinute bounds their pages: ten a minute are allowed, and other
+	// integrations want some of them.
+	exportEvery    = 10 * time.Second
+	exportsAMinute = 8
 	// listPageEvery spaces readings of the whole list of organizations by what they cost, a request per hundred, and
 	// listEvery is the most that it comes to.
 	listPageEvery = 9 * time.Second
@@ -291,6 +293,7 @@ func (d *Desk) OrganizationByID(ctx context.Context, id string) (contactsync.Org
 type index struct {
 	turn     chan struct{} // one reads at a time
 	exported time.Time     // start of the last finished export
+	pages    []time.Time   // when the last few pages of exports were asked for
 	refused  bool          // exports answered 403: we are no administrator
 	listed   time.Time     // start of the last finished listing
 	relist   time.Time     // when the next one may begin
@@ -386,6 +389,9 @@ func (d *Desk) export(ctx context.Context, asked time.Time) (current bool, err e
 			EndTime     *int64 `json:"end_time"`
 			EndOfStream *bool  `json:"end_of_stream"`
 		}
+		if err := d.paceExport(ctx); err != nil {
+			return false, err
+		}
 		query := url.Values{"start_time": {strconv.FormatInt(start, 10)}, "per_page": {strconv.Itoa(exportPage)}}
 		err := d.get(ctx, "/incremental/organizations", query, &answer)
 		if status(err) == http.StatusForbidden {
@@ -419,6 +425,20 @@ func (d *Desk) export(ctx context.Context, asked time.Time) (current bool, err e
 		start = end
 	}
 	return false, unreadable("the export of organizations does not end")
+}
+
+// paceExport waits until another page of an export may be asked for.
+func (d *Desk) paceExport(ctx context.Context) error {
+	if len(d.index.pages) == exportsAMinute {
+		if pause := d.index.pages[0].Add(time.Minute).Sub(d.now()); pause > 0 {
+			if err := d.wait(ctx, pause); err != nil {
+				return err
+			}
+		}
+		d.index.pages = d.index.pages[1:]
+	}
+	d.index.pages = append(d.index.pages, d.now())
+	return nil
 }
 
 // relist reads the whole list of organizations, which is never late, when it is small enough to be read for a link

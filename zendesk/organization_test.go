@@ -159,6 +159,25 @@ func TestMissesAreBounded(t *testing.T) {
 	w.clean()
 }
 
+// The first export of a very large account keeps to the pages a minute that the desk allows, by waiting.
+func TestLongExportIsPaced(t *testing.T) {
+	w := newWorld(t)
+	w.Configure(func(s *fake.Settings) { s.SearchLag = 24 * time.Hour })
+	for i := range 21_000 {
+		w.AddOrganization(fake.Organization{Name: fmt.Sprintf("Organization %d", i), Fields: map[string]any{"cmp_id": 100_000 + i}})
+		if i%1000 == 0 {
+			wantNoError(t, w.clock.Wait(t.Context(), time.Second))
+		}
+	}
+	wantNoError(t, w.clock.Wait(t.Context(), time.Hour))
+	org, err := w.desk().Organization(t.Context(), 120_500)
+	wantNoError(t, err)
+	if org.Name != "Organization 20500" {
+		t.Errorf("organization %+v", org)
+	}
+	w.clean()
+}
+
 // Misses that come together share one reading.
 func TestMissesShareAReading(t *testing.T) {
 	w := newWorld(t)

@@ -36,7 +36,7 @@ func (d *Desk) Present(ctx context.Context, org contactsync.Organization, people
 	}
 	present := make(map[string]bool, len(people))
 	for _, text := range people {
-		user, _ := personID(text) //nolint:errcheck // read above
+		user, _ := personID(text) // read above
 		present[text] = inside[user]
 	}
 	return present, nil

@@ -41,7 +41,7 @@ func (d *Desk) Remove(ctx context.Context, org contactsync.Organization, members
 			continue
 		}
 		// A membership that is not known by its id is deleted by the pair of user and organization.
-		r.memberships[i], _ = strconv.ParseInt(m.Membership, 10, 64) //nolint:errcheck // see above
+		r.memberships[i], _ = strconv.ParseInt(m.Membership, 10, 64)
 		todo = append(todo, i)
 	}
 	r.send(ctx, todo)
@@ -73,17 +73,19 @@ func (r *removal) send(ctx context.Context, items []int) {
 		}
 	}
 	errs := make([]error, len(one))
+	progress := &gauge{total: r.total}
 	var group errgroup.Group
 	group.SetLimit(parallel)
 	for n, i := range one {
 		group.Go(func() error {
 			errs[n] = r.deleteOne(ctx, i)
+			progress.one(ctx)
 			return nil
 		})
 	}
 	jobs := r.jobs(many)
 	group.Go(func() error {
-		r.desk.runJobs(ctx, jobs, func(done int) { contactsync.ReportProgress(ctx, done, r.total) })
+		r.desk.runJobs(ctx, jobs, progress)
 		return nil
 	})
 	_ = group.Wait() // each item keeps its own error

@@ -82,7 +82,7 @@ func (w *renaming) names(ctx context.Context, items []int) {
 		all[i] = verdictOf(w.users[i], err, contactsync.ClassSyncFailed)
 	} else {
 		jobs := w.jobs(items)
-		w.desk.runJobs(ctx, jobs, func(done int) { contactsync.ReportProgress(ctx, done, len(w.items)) })
+		w.desk.runJobs(ctx, jobs, &gauge{total: len(w.items)})
 		all = verdicts(jobs, contactsync.ClassSyncFailed)
 	}
 	w.settleNames(ctx, items, all)
