@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 	"contactsync"
 	"contactsync/config"
 	"contactsync/gitlab"
+	"contactsync/zendesk"
 )
 
 // checkDocument is what config check found. What is wrong with the configuration itself is an errorDocument.
@@ -76,25 +78,32 @@ func (p *program) configCheck(ctx context.Context) error {
 
 // tryAll tries everything that a sync needs, even when something fails: people want to mend all of it at once.
 func (p *program) tryAll(ctx context.Context, settings config.Config, watch *progress) ([]check, error) {
-	opened, err := p.openStore(ctx, settings, readWrite)
-	if err == nil {
-		err = opened.Ping(ctx)
+	storing := p.tryStore(ctx, settings)
+	if errors.As(storing, new(config.Problems)) {
+		return nil, storing // an address that nothing can be tried at
 	}
-	stored := tried("store", "can be written", err)
-	if opened != nil {
-		if err := opened.Close(); err != nil && stored.OK {
-			stored = tried("store", "", err)
-		}
-	}
-	systems, err := p.connect(ctx, settings, watch, readOnly)
+	transport := newTransport()
+	defer transport.CloseIdleConnections()
+	forge, err := p.openForge(settings, p.wrapped(transport))
 	if err != nil {
 		return nil, err
 	}
-	defer systems.close()
+	desk, err := p.openDesk(settings, zendesk.MemoryLinks(), p.wrapped(transport))
+	if err != nil {
+		return nil, err
+	}
 	watch.Step("trying GitLab")
-	forge := p.tryToken(ctx, systems.forge)
+	token := p.tryToken(ctx, forge)
 	watch.Step("trying the desk")
-	return []check{stored, forge, tried("zendesk", "lets us in", systems.desk.Check(ctx))}, nil
+	return []check{tried("store", "can be written", storing), token, tried("zendesk", "lets us in", desk.Check(ctx))}, nil
+}
+
+func (p *program) tryStore(ctx context.Context, settings config.Config) error {
+	opened, err := p.openStore(ctx, settings, readWrite)
+	if err != nil {
+		return err
+	}
+	return errors.Join(opened.Ping(ctx), opened.Close())
 }
 
 // tryToken asks GitLab about the token. One that is about to expire still works, and is told so.

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"contactsync"
 	main "contactsync/cmd/contactsync"
 )
 
@@ -113,6 +114,9 @@ func (s scene) dieAt(w *world, write int, after bool) {
 	}
 	p.now = func() time.Time { return time.Now().Add(2 * time.Minute) } // the lease of the dead is over
 	p.converges()
+	if run, status := p.sync(); status != 0 || run.Status != contactsync.StatusUnchanged {
+		p.Errorf("a second clean run is %s, want unchanged: %+v", run.Status, run.Changes)
+	}
 	p.run("runs", "show", history.Runs[0].Run).ends(0).says("the process ended before the run finished")
 }
 

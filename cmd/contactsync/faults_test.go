@@ -1,11 +1,17 @@
 package main_test
 
 import (
+	"bufio"
+	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httputil"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,9 +44,16 @@ func TestFaultMatrix(t *testing.T) {
 	for _, s := range scenes() {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			forge := newForge(t)
+			forge, memory := newForge(t), new(recorder)
 			newWorldAround(t, forge).push(s.file())
 			requests := s.requestsOfACleanRun(t, newWorldAround(t, forge))
+			world := func(t *testing.T) *world {
+				w := newWorldAround(t, forge)
+				w.transport = func(next http.RoundTripper) http.RoundTripper {
+					return w.besides(memory.watch(next), w.impatient(next))
+				}
+				return w
+			}
 			for _, fault := range faults {
 				for _, lasting := range []bool{false, true} {
 					for n := range requests {
@@ -50,7 +63,7 @@ func TestFaultMatrix(t *testing.T) {
 						}
 						t.Run(name, func(t *testing.T) {
 							t.Parallel()
-							s.breakAt(newWorldAround(t, forge), fault.kind, n+1, lasting)
+							s.breakAt(world(t), fault.kind, n+1, lasting)
 						})
 					}
 				}
@@ -81,9 +94,7 @@ func (s scene) breakAt(w *world, kind fakezendesk.FaultKind, at int, lasting boo
 	p.desk.Inject(fakezendesk.Fault{Name: "the fault", Kind: kind, Match: func(_ *http.Request, n int) bool {
 		return n == at || lasting && n > at
 	}})
-	p.transport = p.impatient
 	run, status := p.sync()
-	p.transport = nil
 	if !p.struck() {
 		return // a fault of lists at a request for something else
 	}
@@ -94,6 +105,7 @@ func (s scene) breakAt(w *world, kind fakezendesk.FaultKind, at int, lasting boo
 	}
 	p.desk.ClearFaults()
 	p.desk.Release()
+	p.patient = true
 	p.converges()
 
 	if p.Failed() {
@@ -114,10 +126,20 @@ func (p *played) struck() bool {
 	return false
 }
 
-// impatient gives up on answers of the desk that do not come at once, so that a slow desk does not make the test slow.
+// besides sends what is for the desk one way, and the rest another.
+func (w *world) besides(others, desk http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		if strings.HasSuffix(w.deskURL, "//"+r.URL.Host) {
+			return desk.RoundTrip(r)
+		}
+		return others.RoundTrip(r)
+	})
+}
+
+// impatient gives up on answers that do not come at once, so that a slow desk does not make the test slow.
 func (w *world) impatient(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		if !w.isDesk(r) {
+		if w.patient {
 			return next.RoundTrip(r)
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), time.Second/10)
@@ -144,4 +166,40 @@ type cancellingBody struct {
 func (b cancellingBody) Close() error {
 	defer b.cancel()
 	return b.ReadCloser.Close()
+}
+
+// recorder answers a request that it has seen before as it was answered then. A matrix about the desk need not start
+// git a few thousand times.
+type recorder struct {
+	mu      sync.Mutex
+	answers map[string][]byte
+}
+
+func (m *recorder) watch(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		body, err := io.ReadAll(cmp.Or[io.Reader](r.Body, http.NoBody))
+		if err != nil {
+			return nil, err
+		}
+		key := r.Method + " " + r.URL.String() + "\n" + string(body)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if _, known := m.answers[key]; !known {
+			sent := r.Clone(r.Context())
+			sent.Body = io.NopCloser(bytes.NewReader(body))
+			response, err := next.RoundTrip(sent)
+			if err != nil {
+				return nil, err
+			}
+			answer, err := httputil.DumpResponse(response, true)
+			if err = errors.Join(err, response.Body.Close()); err != nil {
+				return nil, err
+			}
+			if m.answers == nil {
+				m.answers = make(map[string][]byte)
+			}
+			m.answers[key] = answer
+		}
+		return http.ReadResponse(bufio.NewReader(bytes.NewReader(m.answers[key])), r)
+	})
 }

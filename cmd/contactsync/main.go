@@ -15,10 +15,15 @@ import (
 	"golang.org/x/term"
 )
 
-func main() {
+func main() { os.Exit(Process()) }
+
+// Process runs the program as this process was started, until it is done or a signal ends it, and returns the exit
+// status.
+func Process() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal is not caught: it ends the process at once
-	os.Exit(FromProcess().Run(ctx))
+	return FromProcess().Run(ctx)
 }
 
 // Main is the program, apart from the process that it runs in, so that tests can run the real one.

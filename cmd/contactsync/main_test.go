@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"context"
 	"os"
 	"testing"
 
@@ -13,7 +12,7 @@ import (
 // TestMain lets the test binary stand in for the program, in processes of its own.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"contactsync":    func() { os.Exit(main.FromProcess().Run(context.Background())) },
+		"contactsync":    func() { os.Exit(main.Process()) },
 		dyingProgram:     runUntilDeath,
 		measuringProgram: runAndMeasure,
 	})

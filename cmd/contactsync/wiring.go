@@ -21,7 +21,6 @@ import (
 // systems is what a command works with.
 type systems struct {
 	store     *store.Store
-	forge     *gitlab.Client
 	desk      *zendesk.Desk
 	pipeline  *sync.Pipeline
 	transport *http.Transport
@@ -75,10 +74,7 @@ func (p *program) configuration(purpose config.Purpose) (config.Config, error) {
 // connect brings the adapters together.
 func (p *program) connect(ctx context.Context, c config.Config, watch sync.Observer, a access) (_ *systems, err error) {
 	s := &systems{transport: newTransport()}
-	var transport http.RoundTripper = s.transport
-	if p.Transport != nil {
-		transport = p.Transport(transport)
-	}
+	transport := p.wrapped(s.transport)
 	if s.store, err = p.openStore(ctx, c, a); err != nil {
 		return nil, err
 	}
@@ -88,24 +84,20 @@ func (p *program) connect(ctx context.Context, c config.Config, watch sync.Obser
 		}
 	}()
 	if s.desk, err = p.openDesk(c, s.store, transport); err != nil {
-		return nil, wrong("zendesk", err)
+		return nil, err
 	}
 	options := sync.Options{
 		Desk: s.desk, Memory: s.store, Policy: policyOf(c), Observer: watch, Now: p.Now, NewID: newRunID,
 	}
 	if a != deskOnly {
-		token := c.GitLab.Token.Reveal()
-		if s.forge, err = gitlab.New(gitlab.Options{
-			URL: c.GitLab.URL, Token: token, Transport: transport, UserAgent: userAgent(), Wait: p.Remote.Wait,
-		}); err != nil {
-			return nil, wrong("gitlab", err)
+		if options.Forge, err = p.openForge(c, transport); err != nil {
+			return nil, err
 		}
 		if options.Repository, err = gitrepo.New(gitrepo.Options{
-			Branch: c.GitLab.Branch, File: c.GitLab.File, Token: token, Transport: transport,
+			Branch: c.GitLab.Branch, File: c.GitLab.File, Token: c.GitLab.Token.Reveal(), Transport: transport,
 		}); err != nil {
 			return nil, wrong("gitlab", err)
 		}
-		options.Forge = s.forge
 	}
 	if a == readWrite {
 		options.Store = s.store
@@ -129,7 +121,7 @@ func (p *program) openStore(ctx context.Context, c config.Config, a access) (*st
 
 func (p *program) openDesk(c config.Config, links zendesk.Links, transport http.RoundTripper) (*zendesk.Desk, error) {
 	z := c.Zendesk
-	return zendesk.New(zendesk.Options{
+	desk, err := zendesk.New(zendesk.Options{
 		URL:      z.URL,
 		ClientID: z.ClientID, ClientSecret: z.ClientSecret.Reveal(),
 		Email: z.Email, Token: z.Token.Reveal(),
@@ -145,6 +137,28 @@ func (p *program) openDesk(c config.Config, links zendesk.Links, transport http.
 		Warn:              func(text string) { p.log().Warn(text) },
 		UserAgent:         userAgent(),
 	})
+	if err != nil {
+		return nil, wrong("zendesk", err)
+	}
+	return desk, nil
+}
+
+func (p *program) openForge(c config.Config, transport http.RoundTripper) (*gitlab.Client, error) {
+	forge, err := gitlab.New(gitlab.Options{
+		URL: c.GitLab.URL, Token: c.GitLab.Token.Reveal(), Transport: transport, UserAgent: userAgent(), Wait: p.Remote.Wait,
+	})
+	if err != nil {
+		return nil, wrong("gitlab", err)
+	}
+	return forge, nil
+}
+
+// wrapped is the transport as the adapters get it.
+func (p *program) wrapped(transport http.RoundTripper) http.RoundTripper {
+	if p.Transport == nil {
+		return transport
+	}
+	return p.Transport(transport)
 }
 
 // wrong names what an adapter does not accept of its configuration.

@@ -43,6 +43,7 @@ type world struct {
 	now       func() time.Time
 	terminal  bool // standard output is one
 	transport func(http.RoundTripper) http.RoundTripper
+	patient   bool // see impatient
 }
 
 // newWorld makes a world with one organization, linked to one project whose repository is empty.
@@ -54,19 +55,32 @@ func newWorld(t testing.TB) *world {
 // newWorldAround makes a world with a GitLab that it may share with others.
 func newWorldAround(t testing.TB, forge *fakegitlab.Server) *world {
 	t.Helper()
+	return newWorldOf(t, forge, fakezendesk.Options{ClientID: client, ClientSecret: secret},
+		"CONTACTSYNC_ZENDESK_CLIENT_ID="+client, "CONTACTSYNC_ZENDESK_CLIENT_SECRET="+secret)
+}
+
+// newWorldWithToken makes a world whose desk is signed in to with an API token.
+func newWorldWithToken(t testing.TB, email, token string) *world {
+	t.Helper()
+	return newWorldOf(t, newForge(t), fakezendesk.Options{Email: email, Token: token},
+		"CONTACTSYNC_ZENDESK_EMAIL="+email, "CONTACTSYNC_ZENDESK_TOKEN="+token)
+}
+
+func newWorldOf(t testing.TB, forge *fakegitlab.Server, options fakezendesk.Options, credentials ...string) *world {
+	t.Helper()
 	w := &world{TB: t, forge: forge, clock: newClock(), dir: t.TempDir()}
-	w.desk = fakezendesk.New(fakezendesk.Options{Clock: w.clock.Now, ClientID: client, ClientSecret: secret})
+	options.Clock = w.clock.Now
+	w.desk = fakezendesk.New(options)
 	server := httptest.NewServer(w.desk)
 	t.Cleanup(server.Close)
 	t.Cleanup(w.desk.Release) // before Close, which waits for requests that are held
 	w.deskURL = server.URL
-	w.env = []string{
-		"CONTACTSYNC_GITLAB_URL=" + forge.URL(), "CONTACTSYNC_GITLAB_TOKEN=" + token,
-		"CONTACTSYNC_ZENDESK_URL=" + w.deskURL,
-		"CONTACTSYNC_ZENDESK_CLIENT_ID=" + client, "CONTACTSYNC_ZENDESK_CLIENT_SECRET=" + secret,
-		"CONTACTSYNC_STORE=sqlite:" + filepath.Join(w.dir, "contactsync.db"),
+	w.env = append(credentials,
+		"CONTACTSYNC_GITLAB_URL="+forge.URL(), "CONTACTSYNC_GITLAB_TOKEN="+token,
+		"CONTACTSYNC_ZENDESK_URL="+w.deskURL,
+		"CONTACTSYNC_STORE=sqlite:"+filepath.Join(w.dir, "contactsync.db"),
 		"USER=tester",
-	}
+	)
 	w.org = w.organization("Example", project)
 	return w
 }
@@ -231,9 +245,6 @@ func (r result) says(texts ...string) result {
 	}
 	return r
 }
-
-// isDesk tells requests to the desk from others.
-func (w *world) isDesk(r *http.Request) bool { return strings.HasSuffix(w.deskURL, "//"+r.URL.Host) }
 
 // atDesk lists the members of the organization, sorted: "Name <address>".
 func (w *world) atDesk() []string {
