@@ -52,7 +52,7 @@ func digestShape() *regexp.Regexp { return regexp.MustCompile(`^sha256:[0-9a-f]{
 // operator names who runs the command, as far as the environment tells: a claim for the audit trail, not a proof.
 func (p *program) operator() string {
 	for _, name := range []string{"GITLAB_USER_LOGIN", "SUDO_USER", "USER", "LOGNAME"} {
-		if user, _ := p.env(name); user != "" {
+		if user := p.env(name); user != "" {
 			return user
 		}
 	}

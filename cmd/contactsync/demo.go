@@ -86,23 +86,19 @@ func (p *program) followPushes(ctx context.Context, s *stage) error {
 	if err := p.say("%s", s.invitation()); err != nil {
 		return err
 	}
-	for {
+	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-			return nil
 		case <-s.pushes:
 			if err := p.say("\nA push arrived."); err != nil {
 				return err
 			}
-			run := s.syncNow(ctx)
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err := p.show(run); err != nil {
+			if err := p.show(s.syncNow(ctx)); err != nil {
 				return err
 			}
 		}
 	}
+	return nil
 }
 
 // say writes a paragraph.

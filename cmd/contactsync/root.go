@@ -69,7 +69,7 @@ contacts not applied), 4 held (changes wait for approval), 5 "plan --exit-code" 
 
 	flags := root.PersistentFlags()
 	flags.StringVar(&p.configFile, "config", "", "configuration `FILE` (default contactsync.yaml, if it exists)")
-	flags.Var(&p.output, "output", "`text` for people or json for programs")
+	flags.Var(&p.output, "output", "text for people, or json for programs")
 	flags.Var((*levelFlag)(&p.logLevel), "log-level", "debug, info, warn or error: how much is told on standard error")
 	flags.BoolVar(&p.noColor, "no-color", false, "no colours (as does the environment variable NO_COLOR)")
 
@@ -126,14 +126,14 @@ func (p *program) log() *slog.Logger {
 	return slog.New(slog.NewTextHandler(p.Stderr, options))
 }
 
-// env returns the value of an environment variable; the last one wins, as in a process.
-func (p *program) env(name string) (string, bool) {
+// env returns the value of an environment variable, "" for none; the last one wins, as in a process.
+func (p *program) env(name string) string {
 	for _, pair := range slices.Backward(p.Env) {
 		if key, value, ok := strings.Cut(pair, "="); ok && key == name {
-			return value, true
+			return value
 		}
 	}
-	return "", false
+	return ""
 }
 
 // usageError is a command line that cannot be meant; the command says which help to read.

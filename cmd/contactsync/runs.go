@@ -133,10 +133,10 @@ func (p *program) runs(cmd *cobra.Command, filter store.Filter) error {
 			Commit: run.Commit, Started: run.Started, Finished: run.Finished, Summary: run.Summary,
 		})
 	}
-	return p.answer(document, func(w *strings.Builder) { writeRuns(w, runs, p.palette()) })
+	return p.answer(document, func(w *strings.Builder) { writeRuns(w, runs) })
 }
 
-func writeRuns(w *strings.Builder, runs []contactsync.Run, on palette) {
+func writeRuns(w *strings.Builder, runs []contactsync.Run) {
 	if len(runs) == 0 {
 		w.WriteString("No runs.\n")
 		return

@@ -21,7 +21,7 @@ import (
 const (
 	demoToken        = "demo-token"
 	demoClient       = "demo-client"
-	demoClientSecret = "demo-client-secret"
+	demoClientSecret = "demo-client-secret" //nolint:gosec // no secret, see above
 	demoProject      = 101
 	demoStopTime     = 2 * time.Second
 )
@@ -53,10 +53,10 @@ func (p *program) newStage(ctx context.Context, listen string) (_ *stage, err er
 	if s.dir, err = os.MkdirTemp("", "contactsync-demo-"); err != nil {
 		return nil, err
 	}
-	if err := s.startForge(listen); err != nil {
+	if err := s.startForge(ctx, listen); err != nil {
 		return nil, err
 	}
-	desk, err := s.serve("127.0.0.1:0", s.desk)
+	desk, err := s.serve(ctx, "127.0.0.1:0", s.desk)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +71,7 @@ func (p *program) newStage(ctx context.Context, listen string) (_ *stage, err er
 	return s, err
 }
 
-func (s *stage) startForge(listen string) error {
+func (s *stage) startForge(ctx context.Context, listen string) error {
 	repositories := filepath.Join(s.dir, "repositories")
 	if err := os.Mkdir(repositories, 0o700); err != nil {
 		return err
@@ -89,7 +89,7 @@ func (s *stage) startForge(listen string) error {
 		return err
 	}
 	s.forge = forge
-	url, err := s.serve(listen, forge)
+	url, err := s.serve(ctx, listen, forge)
 	if err != nil {
 		return err
 	}
@@ -238,8 +238,8 @@ type loopbackServer struct {
 }
 
 // serve starts a server and returns its address.
-func (s *stage) serve(address string, handler http.Handler) (string, error) {
-	listener, err := net.Listen("tcp", address)
+func (s *stage) serve(ctx context.Context, address string, handler http.Handler) (string, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return "", err
 	}

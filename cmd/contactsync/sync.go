@@ -29,7 +29,7 @@ is held, else 0.`,
   PROJECT_ID=123 contactsync sync`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				project, _ := p.env("PROJECT_ID")
+				project := p.env("PROJECT_ID")
 				if project == "" {
 					return usagef(cmd, "PROJECT is missing, and the environment variable PROJECT_ID is not set")
 				}

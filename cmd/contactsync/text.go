@@ -13,9 +13,7 @@ import (
 type palette bool
 
 func (p *program) palette() palette {
-	noColor, _ := p.env("NO_COLOR")
-	terminal, _ := p.env("TERM")
-	return palette(p.StdoutIsTerminal && !p.noColor && noColor == "" && terminal != "dumb")
+	return palette(p.StdoutIsTerminal && !p.noColor && p.env("NO_COLOR") == "" && p.env("TERM") != "dumb")
 }
 
 func (on palette) paint(code, text string) string {
