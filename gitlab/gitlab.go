@@ -143,8 +143,9 @@ func (c *Client) project(ctx context.Context, id int64) (contactsync.Project, er
 	if found.ID != id || !projectPath.MatchString(found.PathWithNamespace) {
 		return contactsync.Project{}, senseless(fmt.Sprintf("it is about project %d at %q", found.ID, found.PathWithNamespace))
 	}
-	if day := cmp.Or(found.MarkedForDeletionOn, found.MarkedForDeletionAt); day != nil {
-		return contactsync.Project{}, contactsync.Errorf(contactsync.ClassInvalidProjectID, "the project %s is marked for deletion on %s", found.PathWithNamespace, day)
+	if found.MarkedForDeletionOn != nil {
+		return contactsync.Project{}, contactsync.Errorf(contactsync.ClassInvalidProjectID,
+			"the project %s is marked for deletion on %s", found.PathWithNamespace, found.MarkedForDeletionOn)
 	}
 	return contactsync.Project{
 		ID: found.ID, Path: found.PathWithNamespace,
@@ -241,7 +242,7 @@ func (c *Client) explain(ctx context.Context, response *gitlab.Response, err err
 		return &contactsync.Error{Class: contactsync.ClassRepositoryUnreachable, Detail: detail}
 	}
 	switch {
-	case context.Cause(ctx) == errSlow:
+	case errors.Is(context.Cause(ctx), errSlow):
 		return unreachable("GitLab's API did not answer within %s", c.options.Timeout)
 	case ctx.Err() != nil:
 		given := unreachable("it was given up: %v", ctx.Err())

@@ -241,7 +241,7 @@ func (c *connection) explain(ctx context.Context, err error) error {
 		err = unexpected.Err // which go-git hides
 	}
 	switch {
-	case context.Cause(ctx) == errSlow:
+	case errors.Is(context.Cause(ctx), errSlow):
 		return unreachable("the repository was not read within %s", c.timeout)
 	case ctx.Err() != nil:
 		given := unreachable("it was given up: %v", ctx.Err())

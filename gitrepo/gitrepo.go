@@ -198,7 +198,7 @@ func (r *Repository) find(objects storer.EncodedObjectStorer, head plumbing.Hash
 		return nil, object.TreeEntry{}, r.noFile(tree.Entries)
 	}
 	entry := tree.Entries[at]
-	what := ""
+	var what string
 	switch entry.Mode {
 	case filemode.Regular, filemode.Executable, filemode.Deprecated:
 		return commit, entry, nil

@@ -236,11 +236,11 @@ func (s *Server) editHook(w http.ResponseWriter, r *http.Request, p *project) {
 
 // with returns the settings after an edit. A new address drops the token, the headers and the variables that were
 // stored, so that nobody can send them elsewhere by editing: GitLab's app/models/hooks/web_hook.rb.
-func (old settings) with(sent settings) settings {
-	edited := old
-	if sent.URL != nil && *sent.URL != value(old.URL) {
+func (c settings) with(sent settings) settings {
+	edited := c
+	if sent.URL != nil && *sent.URL != value(c.URL) {
 		edited.Token, edited.CustomHeaders = nil, nil
-		if len(old.URLVariables) > 0 {
+		if len(c.URLVariables) > 0 {
 			edited.URLVariables, sent.URLVariables = nil, nil
 		}
 	}
