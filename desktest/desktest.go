@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"contactsync"
@@ -699,9 +700,9 @@ func testFence(t *testing.T, b *bench) {
 	member := b.member("member@example.com")
 	known := b.plain("known@example.com")
 	for open := range 3 {
-		left := open
+		var asked atomic.Int64
 		ctx := contactsync.WithFence(t.Context(), func(context.Context) error {
-			if left--; left < 0 {
+			if asked.Add(1) > int64(open) {
 				return lost
 			}
 			return nil

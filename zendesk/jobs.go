@@ -58,43 +58,54 @@ type jobAnswer struct {
 // runJobs starts the jobs and follows all of them with one request a round, until each has finished or nothing more
 // can be learnt. It does not fail: whatever is not known of an item leaves its row Unknown.
 func (d *Desk) runJobs(ctx context.Context, jobs []*job, progress *gauge) {
-	waiting := jobs
-	var flying []*job
+	waiting, flying := jobs, []*job(nil)
 	pause, waited := firstPoll, time.Duration(0)
-	for len(waiting)+len(flying) > 0 && waited < jobPatience && ctx.Err() == nil {
+	for waited < jobPatience && ctx.Err() == nil {
 		started := waiting[:min(len(waiting), jobsAtOnce-len(flying))]
-		waiting = waiting[len(started):]
 		d.startJobs(ctx, started)
-		for _, j := range started {
-			if !j.finished {
-				flying = append(flying, j)
-			}
-		}
-		if len(flying) == 0 {
-			continue
+		// The account may have no room for them, and then they wait for those that fly, ours or others'.
+		waiting = append(which(started, (*job).isWaiting), waiting[len(started):]...)
+		flying = append(flying, which(started, (*job).isFlying)...)
+		if len(waiting)+len(flying) == 0 {
+			break
 		}
 		if err := d.wait(ctx, pause); err != nil {
 			break
 		}
 		waited += pause
 		pause = min(pause*3/2, lastPoll)
+		if len(flying) == 0 {
+			continue
+		}
 		d.pollJobs(ctx, flying)
 		before := len(flying)
-		flying = stillFlying(flying)
-		if len(flying) < before {
+		if flying = which(flying, (*job).isFlying); len(flying) < before {
 			pause = firstPoll
 		}
 		progress.inJobs(ctx, landed(jobs))
 	}
 	for _, j := range jobs {
+		if j.isWaiting() {
+			j.err = notStarted(ctx)
+		}
 		if j.rows == nil {
 			j.lost = true
 			j.rows = make([]wire.Row, len(j.items))
 		}
 	}
-	for _, j := range waiting {
-		j.err = notStarted(ctx)
+}
+
+func (j *job) isFlying() bool  { return j.id != "" && !j.finished }
+func (j *job) isWaiting() bool { return j.id == "" && !j.finished }
+
+func which(jobs []*job, are func(*job) bool) []*job {
+	var chosen []*job
+	for _, j := range jobs {
+		if are(j) {
+			chosen = append(chosen, j)
+		}
 	}
+	return chosen
 }
 
 // notStarted is why a job was never sent.
@@ -111,6 +122,10 @@ func (d *Desk) startJobs(ctx context.Context, jobs []*job) {
 	for _, j := range jobs {
 		group.Go(func() error {
 			status, err := j.start(ctx)
+			var f *failure
+			if errors.As(err, &f) && f.Code == "TooManyJobs" {
+				return nil
+			}
 			if err == nil && status.ID == "" {
 				err = &failure{Method: "POST", Path: "job", Status: 200, Sent: true, Reason: "the answer names no job"}
 			}
@@ -173,16 +188,6 @@ func (g *gauge) inJobs(ctx context.Context, done int) {
 
 func (g *gauge) one(ctx context.Context) {
 	contactsync.ReportProgress(ctx, int(g.single.Add(1)+g.jobs.Load()), g.total)
-}
-
-func stillFlying(jobs []*job) []*job {
-	var flying []*job
-	for _, j := range jobs {
-		if !j.finished {
-			flying = append(flying, j)
-		}
-	}
-	return flying
 }
 
 func landed(jobs []*job) int {

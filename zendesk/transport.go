@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"contactsync"
+	"contactsync/zendesk/internal/wire"
 )
 
 const (
@@ -123,6 +124,9 @@ func (t *transport) send(req *http.Request, m mode) (*http.Response, error) {
 			return nil, unsentError{err}
 		}
 		resp, body, failed := t.exchange(req, path, authorization)
+		if resp != nil && resp.StatusCode == http.StatusTooManyRequests && wire.JobsFull(body) {
+			return answered(req, resp, body), nil // whoever starts jobs follows them meanwhile
+		}
 		if resp != nil {
 			t.limit.learn(kind, resp.StatusCode, resp.Header, tried.refused)
 		}
@@ -141,10 +145,15 @@ func (t *transport) send(req *http.Request, m mode) (*http.Response, error) {
 		if failed != nil {
 			return nil, failed
 		}
-		resp.Body = io.NopCloser(bytes.NewReader(body))
-		resp.Request = req
-		return resp, nil
+		return answered(req, resp, body), nil
 	}
+}
+
+// answered is an answer with the body that was read of it.
+func answered(req *http.Request, resp *http.Response, body []byte) *http.Response {
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	resp.Request = req
+	return resp
 }
 
 // admit waits for the limit, signs, and asks the fence last, so that nothing comes between its word and the write.

@@ -18,6 +18,9 @@ type Limits struct {
 	RetryAfter time.Duration
 }
 
+// inflightJobs counts background jobs, not requests.
+const inflightJobs = "Zendesk-Ratelimit-Inflight-Jobs"
+
 // maxWait bounds what a header can make anybody wait; limits renew by the minute, jobs within the hour.
 const maxWait = 24 * time.Hour
 
@@ -37,7 +40,7 @@ func ReadLimits(header http.Header, now time.Time) Limits {
 	}
 	limits.RetryAfter = retryAfter(header.Get("Retry-After"), now)
 	for name, values := range header {
-		if !strings.HasPrefix(name, "Zendesk-Ratelimit-") {
+		if !strings.HasPrefix(name, "Zendesk-Ratelimit-") || name == inflightJobs {
 			continue
 		}
 		for _, value := range values {

@@ -53,6 +53,12 @@ func ReadProblem(body []byte) Problem {
 	return problem
 }
 
+// JobsFull says that an error body is about the cap of queued and running jobs, which time alone does not lift.
+// https://developer.zendesk.com/api-reference/introduction/rate-limits/#job-limit
+func JobsFull(body []byte) bool {
+	return strings.Contains(string(body), "TooManyJobs") && ReadProblem(body).Code == "TooManyJobs"
+}
+
 // isCode tells names such as RecordInvalid from sentences such as "Couldn't authenticate you".
 func isCode(text string) bool { return text != "" && !strings.ContainsAny(text, " .") }
 
