@@ -328,7 +328,9 @@ func (a *adding) settleCreations(ctx context.Context, items []int) {
 		var err error
 		pending, joins, err = a.lookUp(ctx, pending)
 		join = append(join, joins...)
-		pending = a.worthWaiting(pending)
+		if err == nil {
+			pending = a.worthWaiting(pending)
+		}
 		if len(pending) == 0 {
 			break
 		}
@@ -453,7 +455,8 @@ func (a *adding) judge(ctx context.Context, i int, m match) bool {
 	return false
 }
 
-// giveUp ends the search for people. What was unknown is looked for among the members a last time.
+// giveUp ends the search for people. What was unknown is looked for among the members a last time; what was refused
+// for a reason of its own keeps that reason.
 func (a *adding) giveUp(ctx context.Context, items []int, cause error) {
 	unknown := slices.DeleteFunc(slices.Clone(items), func(i int) bool { return a.verdicts[i].state != wire.Unknown })
 	if len(unknown) > 0 && ctx.Err() == nil {
@@ -461,7 +464,7 @@ func (a *adding) giveUp(ctx context.Context, items []int, cause error) {
 	}
 	for _, i := range items {
 		v := a.verdicts[i]
-		if v.state == wire.Done {
+		if v.state == wire.Done || v.state == wire.Failed && !v.duplicate {
 			continue
 		}
 		address := a.items[i].Contact.Email

@@ -465,3 +465,31 @@ func TestProgress(t *testing.T) {
 		t.Errorf("the last progress was %d of %d, want 150 of 150", last.Load(), total.Load())
 	}
 }
+
+// When the search is down, too, a creation without a clear end is named as such, and a refusal keeps its reason.
+func TestLostCreationAndNoSearch(t *testing.T) {
+	w := newWorld(t)
+	w.Configure(func(s *fake.Settings) { s.BulkImport = true })
+	w.Inject(fake.Fault{Kind: fake.NotJSON, Match: fake.On(http.MethodGet, "users/search")})
+	additions := append(creations(4), creation("no address"))
+	w.Inject(fake.Fault{Kind: fake.JobRowFails, Rows: func(i int) bool { return i == 0 }, Match: fake.On(http.MethodPost, "users/create_many")})
+	outcomes, err := w.desk().Add(t.Context(), w.org, additions)
+	wantNoError(t, err)
+	wantClass(t, outcomes[0].Err, contactsync.ClassSyncFailed)
+	wantClass(t, outcomes[4].Err, contactsync.ClassUserNotCreated)
+	for _, o := range outcomes[1:4] {
+		wantNoError(t, o.Err)
+	}
+}
+
+// A job queue that holds one job at a time still takes hundreds of people, one job after the other.
+func TestJobsWaitForRoom(t *testing.T) {
+	w := newWorld(t)
+	w.Configure(func(s *fake.Settings) { s.BulkImport, s.JobPolls, s.MaxJobs = true, 1, 1 })
+	outcomes, err := w.desk().Add(t.Context(), w.org, creations(430))
+	wantDone(t, outcomes, err)
+	if n := len(w.MembersOf(w.orgID)); n != 430 {
+		t.Errorf("%d members, want 430", n)
+	}
+	w.clean()
+}
