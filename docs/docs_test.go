@@ -213,6 +213,33 @@ func TestReadmeConfiguration(t *testing.T) {
 	}
 }
 
+// The README's table of dependencies is complete and names nothing that is not there.
+func TestReadmeDependencies(t *testing.T) {
+	_, table, _ := strings.Cut(read(t, "README.md"), "\n## Dependencies\n")
+	table, _, _ = strings.Cut(table, "\n\nThe project")
+	var listed []string
+	for _, match := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(table, -1) {
+		listed = append(listed, match[1])
+	}
+	required, indirect, _ := strings.Cut(read(t, "go.mod"), "\n)\n")
+	for _, module := range listed {
+		if !strings.Contains(required, "\t"+module+" ") {
+			t.Errorf("README.md lists %s, which go.mod does not require directly", module)
+		}
+	}
+	var source strings.Builder
+	for _, name := range texts(t, ".go") {
+		source.WriteString(read(t, name))
+	}
+	for line := range strings.Lines(required + indirect) {
+		module, _, ok := strings.Cut(strings.TrimPrefix(line, "\t"), " v")
+		imported := strings.Contains(source.String(), `"`+module+`"`) || strings.Contains(source.String(), `"`+module+"/")
+		if ok && strings.HasPrefix(line, "\t") && !strings.Contains(line, "// indirect") && imported && !slices.Contains(listed, module) {
+			t.Errorf("README.md does not list %s", module)
+		}
+	}
+}
+
 // Whoever follows a link inside the repository arrives.
 func TestLinks(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
