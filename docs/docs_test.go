@@ -16,6 +16,8 @@ import (
 	"contactsync"
 	"contactsync/config"
 	"contactsync/contacts"
+	"contactsync/desktest"
+	"contactsync/zendesk"
 )
 
 const root = ".." // the tests run in docs/
@@ -237,6 +239,29 @@ func TestReadmeDependencies(t *testing.T) {
 		if ok && strings.HasPrefix(line, "\t") && !strings.Contains(line, "// indirect") && imported && !slices.Contains(listed, module) {
 			t.Errorf("README.md does not list %s", module)
 		}
+	}
+}
+
+// The table of what each desk can do beyond the common interface is what the desks say of themselves.
+func TestCapabilities(t *testing.T) {
+	desks := []struct {
+		name string
+		desk contactsync.Desk
+	}{{"Zendesk", (*zendesk.Desk)(nil)}}
+	table, rule := "\n| ability |", "\n|---|"
+	for _, d := range desks {
+		table += " " + d.name + " |"
+		rule += "---|"
+	}
+	table += rule
+	for i, capability := range desktest.Capabilities(desks[0].desk) {
+		table += "\n| " + capability.Name + " |"
+		for _, d := range desks {
+			table += map[bool]string{true: " yes |", false: " no |"}[desktest.Capabilities(d.desk)[i].Has]
+		}
+	}
+	if !strings.Contains(read(t, "docs/architecture.md"), table+"\n\n") {
+		t.Errorf("docs/architecture.md lacks the table%s", table)
 	}
 }
 
