@@ -84,10 +84,9 @@ func TestStopAtEveryStep(t *testing.T) {
 
 func (s scene) writesOfACleanRun(t *testing.T, w *world) int {
 	t.Helper()
-	s.requestsOfACleanRun(t, w)
 	writes := 0
-	for _, r := range w.desk.Requests() {
-		if isWrite(r.Method, r.Path) {
+	for _, r := range s.requestsOfACleanRun(t, w) {
+		if isWrite(r.method, r.target) {
 			writes++
 		}
 	}
