@@ -18,15 +18,20 @@ import (
 	fakezendesk "contactsync/internal/fakes/zendesk"
 )
 
-// The faults that befall requests to the desk, and what an answer must have to be befallen.
+// The faults that befall requests to the desk, and what there must be for them to befall.
 var faults = []struct {
 	name  string
 	kind  fakezendesk.FaultKind
-	needs string // "list", "body" or nothing
+	needs string // a "list", a "job" that the request starts, a "body", or nothing
 }{
 	{"empty page", fakezendesk.EmptyPage, "list"},
 	{"dropped page", fakezendesk.DroppedPage, "list"},
 	{"repeated cursor", fakezendesk.RepeatedCursor, "list"},
+	{"duplicate row", fakezendesk.DuplicateRow, "list"},
+	{"row of another organization", fakezendesk.ForeignRow, "list"},
+	{"person left out", fakezendesk.MissingSideload, "list"},
+	{"job rows fail", fakezendesk.JobRowFails, "job"},
+	{"job fails", fakezendesk.JobFails, "job"},
 	{"truncated body", fakezendesk.TruncatedBody, "body"},
 	{"500 before", fakezendesk.Error500Before, ""},
 	{"500 after commit", fakezendesk.Error500After, ""},
@@ -49,7 +54,7 @@ func TestFaultMatrix(t *testing.T) {
 			newWorldAround(t, forge).push(s.file())
 			for _, request := range s.requestsOfACleanRun(t, newWorldAround(t, forge)) {
 				for _, fault := range faults {
-					if fault.needs == "list" && request.method != http.MethodGet {
+					if fault.needs == "list" && request.method != http.MethodGet || fault.needs == "job" && !request.startsJob() {
 						continue
 					}
 					for _, lasting := range []bool{false, true} {

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -104,6 +105,10 @@ func (r request) is(method string, u *url.URL) bool {
 
 func (r request) String() string {
 	return fmt.Sprintf("%s %s %d", r.method, strings.ReplaceAll(strings.TrimPrefix(r.target, "/api/v2/"), "/", "|"), r.occurrence)
+}
+
+func (r request) startsJob() bool {
+	return r.method != http.MethodGet && strings.Contains(r.target, "_many")
 }
 
 // idsOf matches the ids of the stand-in, of jobs too.
