@@ -163,24 +163,12 @@ func TestStart(t *testing.T) {
 	t.Logf("%v", best)
 }
 
-// buildProgram builds the program as it is shipped, once for all tests.
-var built = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "contactsync-program-")
-	if err != nil {
-		return "", err
-	}
-	program := filepath.Join(dir, "contactsync")
-	if output, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the program: %w\n%s", err, output)
-	}
-	return program, nil
-})
-
+// buildProgram builds the program as it is shipped.
 func buildProgram(t testing.TB) string {
 	t.Helper()
-	program, err := built()
-	if err != nil {
-		t.Fatal(err)
+	program := filepath.Join(t.TempDir(), "contactsync")
+	if output, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("building the program: %v\n%s", err, output)
 	}
 	return program
 }
