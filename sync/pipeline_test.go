@@ -397,6 +397,19 @@ func TestPreviously(t *testing.T) {
 	wantStatus(t, b.sync(t), contactsync.StatusUnchanged)
 }
 
+// A change of address that a dead process left halfway, the new address beside the former one, is finished.
+func TestPreviouslyHalfway(t *testing.T) {
+	b := newBench()
+	b.desk.lazy = true
+	ada := b.desk.put("Ada", []contactsync.Email{"ada@old.example.com", "ada@example.com"}, "42")
+	b.file = "contacts:\n- {name: Ada, email: ada@example.com, previously: ada@old.example.com}\n"
+	wantStatus(t, b.sync(t), contactsync.StatusSucceeded)
+	if ada.Primary() != "ada@example.com" {
+		t.Errorf("primary = %s", ada.Primary())
+	}
+	wantStatus(t, b.sync(t), contactsync.StatusUnchanged)
+}
+
 // A customer cannot give a person who also belongs to another organization a new address or name.
 func TestSharedMembersAreNotRenamed(t *testing.T) {
 	b := newBench()

@@ -228,7 +228,7 @@ func (p *planner) placeExisting(c contactsync.Contact, person contactsync.Person
 	p.additions[person.ID] = true
 	p.add(contactsync.ActionAdd, c, person)
 	if barred, _ := p.renameBar(person); barred == "" {
-		if p.planRename(c, contactsync.Member{Person: person}, "") {
+		if p.planRename(c, contactsync.Member{Person: person}, p.halfway(c, person)) {
 			p.plan.Items[len(p.plan.Items)-1].newcomer = true
 		}
 	}
@@ -291,7 +291,7 @@ func (p *planner) renameMember(member contactsync.Member, index int, claims []cl
 		delete(p.claims, index)
 		return
 	}
-	var email contactsync.Email
+	email := p.halfway(contact, member.Person)
 	if chosen.previous {
 		email = contact.Email
 	}
@@ -299,6 +299,15 @@ func (p *planner) renameMember(member contactsync.Member, index int, claims []cl
 	if barred == "" && p.planRename(contact, member, email) {
 		p.plan.Unchanged--
 	}
+}
+
+// halfway returns the contact's address where the person has it beside the former one, which is still the primary
+// address: a change that ended there is to be finished. Otherwise "".
+func (p *planner) halfway(contact contactsync.Contact, person contactsync.Person) contactsync.Email {
+	if p.state.CanRename && contact.Previously != "" && contact.Previously == person.Primary() {
+		return contact.Email
+	}
+	return ""
 }
 
 // planRename plans what makes a person's name the contact's, and the primary address email unless that is "".

@@ -174,14 +174,10 @@ func (p *played) isUnharmed() {
 	p.isClean()
 }
 
-// isDone reports whether the desk has what the file asks for: exactly its contacts, beside the agent. A contact whose
-// address changed has the new one, be it as a further address: who dies between the two halves of the change leaves it so.
+// isDone reports whether the desk has what the file asks for: exactly its contacts, beside the agent.
 func (p *played) isDone() bool {
 	var members []string
 	for _, user := range p.desk.MembersOf(p.org) {
-		if former, ok := strings.CutPrefix(user.Email, "formerly-"); ok && slices.Contains(user.Secondary, former) {
-			user.Email = former
-		}
 		members = append(members, fmt.Sprintf("%s <%s>", user.Name, user.Email))
 	}
 	slices.Sort(members)
