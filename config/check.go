@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net"
-	"net/netip"
 	"net/url"
 	"path"
 	"slices"
@@ -12,6 +11,7 @@ import (
 	"strings"
 
 	"contactsync"
+	"contactsync/outbound"
 )
 
 // Validate returns every value that cannot be right, whatever the configuration is for.
@@ -140,20 +140,12 @@ func judgeURL(text string) (message, remedy string) {
 		return "holds credentials", "Write the address alone; credentials have keys of their own."
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return "has a query or a fragment", "Write the address up to the first ? or #."
-	case u.Scheme == "https" || (u.Scheme == "http" && isLoopback(u.Hostname())):
+	case outbound.Secure(u):
 		return "", ""
 	case u.Scheme == "http":
 		return "must begin with https://", "Plain http:// is taken for this machine alone (127.0.0.1, ::1, localhost)."
 	}
 	return "must begin with https://", "Write it in full, such as https://gitlab.example.com."
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	address, err := netip.ParseAddr(host)
-	return err == nil && address.IsLoopback()
 }
 
 func judgeSecret(keyPath string, secret Secret) (message, remedy string) {

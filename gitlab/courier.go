@@ -5,10 +5,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"strconv"
 	"time"
 
 	"contactsync"
+	"contactsync/outbound"
 )
 
 // Why a request ended, where its status does not tell.
@@ -73,31 +73,10 @@ func again(request *http.Request, response *http.Response, err error, attempt in
 		return 0, false
 	}
 	now := time.Now()
-	if at, told := retryAfter(response.Header, now); told {
+	if at, told := outbound.RetryAfter(response.Header, now); told {
 		pause = max(at.Sub(now), 0)
 	}
 	return pause, pause <= maxWait
-}
-
-// retryAfter reads the header of that name in both of its forms, seconds and a date.
-func retryAfter(header http.Header, now time.Time) (time.Time, bool) {
-	value := header.Get("Retry-After")
-	if seconds, err := strconv.Atoi(value); err == nil && seconds >= 0 && seconds < 1<<20 {
-		return now.Add(time.Duration(seconds) * time.Second), true
-	}
-	at, err := http.ParseTime(value)
-	return at, err == nil
-}
-
-func wait(ctx context.Context, pause time.Duration) error {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // bounded is an answer that ends with errTooMuch when it is over the limit.

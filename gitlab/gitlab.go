@@ -10,18 +10,17 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	gitlab "gitlab.com/gitlab-org/api/client-go/v2"
 	"golang.org/x/time/rate"
 
 	"contactsync"
+	"contactsync/outbound"
 )
 
 // DefaultTimeout bounds one call, with the requests that are sent again.
@@ -64,7 +63,7 @@ func New(options Options) (*Client, error) {
 		options.Transport = http.DefaultTransport
 	}
 	if options.Wait == nil {
-		options.Wait = wait
+		options.Wait = outbound.Wait
 	}
 	// Retries and limits are the courier's: client-go's own would also repeat what must not be sent twice.
 	api, err := gitlab.NewClient(options.Token,
@@ -87,7 +86,7 @@ func baseAddress(raw string) (*url.URL, error) {
 		// The address is not repeated, because it could not be searched for credentials.
 		return nil, errors.New("the address of GitLab is not one such as https://gitlab.com")
 	}
-	if base.Scheme != "https" && !(base.Scheme == "http" && loopback(base.Hostname())) {
+	if !outbound.Secure(base) {
 		return nil, fmt.Errorf("the address of GitLab at %s must begin with https://", base.Host)
 	}
 	if base.User != nil || base.RawQuery != "" || base.Fragment != "" {
@@ -95,11 +94,6 @@ func baseAddress(raw string) (*url.URL, error) {
 	}
 	base.Path = strings.TrimSuffix(strings.TrimSuffix(base.Path, "/"), "/api/v4")
 	return base, nil
-}
-
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // sameHost lets only those redirects through that stay on the host: the token goes along.
@@ -191,7 +185,7 @@ func (c *Client) CheckToken(ctx context.Context) (Token, error) {
 	if found == nil { // the answer was "null"
 		return Token{}, fmt.Errorf("checking the token for GitLab: %w", senseless("it is empty"))
 	}
-	token := Token{Name: clean(found.Name, 100), Scopes: found.Scopes, Active: found.Active && !found.Revoked}
+	token := Token{Name: outbound.Clean(found.Name, 100), Scopes: found.Scopes, Active: found.Active && !found.Revoked}
 	if found.ExpiresAt != nil {
 		token.Expires = contactsync.DateOf(time.Time(*found.ExpiresAt))
 	}
@@ -249,7 +243,7 @@ func (c *Client) explain(ctx context.Context, response *gitlab.Response, err err
 		given.Err = ctx.Err()
 		return given
 	case errors.Is(err, errRedirect):
-		return unreachable("GitLab's API points to another host, which is not followed: %s", clean(lastPart(err), 100))
+		return unreachable("GitLab's API points to another host, which is not followed: %s", outbound.Clean(lastPart(err), 100))
 	case errors.Is(err, errTooMuch):
 		return unreachable("GitLab's API answered with more than %d KiB", maxAnswer>>10)
 	case errors.Is(err, gitlab.ErrNotFound):
@@ -258,12 +252,12 @@ func (c *Client) explain(ctx context.Context, response *gitlab.Response, err err
 	var refused *gitlab.ErrorResponse
 	if !errors.As(err, &refused) {
 		if response == nil {
-			return unreachable("GitLab's API cannot be reached: %s", clean(networkCause(err), 200))
+			return unreachable("GitLab's API cannot be reached: %s", outbound.Clean(outbound.Cause(err), 200))
 		}
-		return unreachable("what GitLab's API answered cannot be understood: %s", clean(err.Error(), 200))
+		return unreachable("what GitLab's API answered cannot be understood: %s", outbound.Clean(err.Error(), 200))
 	}
 	words := ""
-	if said := clean(refused.Message, 200); said != "" && isJSON(response) {
+	if said := outbound.Clean(refused.Message, 200); said != "" && isJSON(response) {
 		words = ": " + said
 	}
 	switch refused.StatusCode {
@@ -273,38 +267,14 @@ func (c *Client) explain(ctx context.Context, response *gitlab.Response, err err
 		return unreachable("GitLab's API does not let the token do that%s", words)
 	}
 	answered := unreachable("GitLab's API answers with status %d%s", refused.StatusCode, words)
-	if at, told := retryAfter(response.Header, time.Now()); told {
+	if at, told := outbound.RetryAfter(response.Header, time.Now()); told {
 		answered.Retry, answered.RetryAt = contactsync.RetryWhenTold, at
 	}
 	return answered
 }
 
 func senseless(why string) error {
-	return contactsync.Errorf(contactsync.ClassRepositoryUnreachable, "what GitLab's API answered cannot be understood: %s", clean(why, 200))
-}
-
-// clean makes foreign text fit to be shown in a line: valid, without control characters, not too long.
-func clean(text string, most int) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, "\uFFFD"))
-	text = strings.TrimSpace(text)
-	if runes := []rune(text); len(runes) > most {
-		text = string(runes[:most]) + "…"
-	}
-	return text
-}
-
-// networkCause is a network error's text without the address that was requested.
-func networkCause(err error) string {
-	var request *url.Error
-	if errors.As(err, &request) {
-		err = request.Err
-	}
-	return err.Error()
+	return contactsync.Errorf(contactsync.ClassRepositoryUnreachable, "what GitLab's API answered cannot be understood: %s", outbound.Clean(why, 200))
 }
 
 func lastPart(err error) string {

@@ -26,6 +26,7 @@ import (
 	"github.com/go-git/go-git/v5/storage/memory"
 
 	"contactsync"
+	"contactsync/outbound"
 )
 
 // ErrMoved says that the branch is no longer where the caller saw it. Nothing was written.
@@ -211,7 +212,7 @@ func (r *Repository) settle(ctx context.Context, c *connection, session transpor
 	var failure error
 	switch {
 	case report != nil:
-		said := clean(strings.Join([]string{cause.Error(), string(words.text)}, ": "), 300)
+		said := outbound.Clean(strings.Join([]string{cause.Error(), string(words.text)}, ": "), 300)
 		failure = &contactsync.Error{Class: contactsync.ClassRepositoryUnreachable, Detail: c.hide("GitLab refuses the commit: " + said)}
 	case cause == nil:
 		failure = senseless("the answer to the commit", errors.New("it is empty"))

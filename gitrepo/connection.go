@@ -6,14 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
@@ -24,6 +20,7 @@ import (
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 
 	"contactsync"
+	"contactsync/outbound"
 )
 
 // Why a request ended, where the caller decides what that means.
@@ -80,16 +77,11 @@ func cloneAddress(raw string) (string, error) {
 		// The address is not shown, because it could not be searched for credentials.
 		return "", contactsync.Errorf(contactsync.ClassRepositoryUnreachable, "the project has no clone address over HTTP")
 	}
-	if address.Scheme != "https" && !(address.Scheme == "http" && loopback(address.Hostname())) {
+	if !outbound.Secure(address) {
 		return "", contactsync.Errorf(contactsync.ClassRepositoryUnreachable, "the clone address at %s must begin with https://", address.Host)
 	}
 	address.User, address.RawQuery, address.Fragment = nil, "", ""
 	return address.String(), nil
-}
-
-func loopback(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // sameHost lets a redirect through that stays on the host: GitLab points from a renamed project to its new path.
@@ -250,7 +242,7 @@ func (c *connection) explain(ctx context.Context, err error) error {
 	case c.wire.exceeded && c.wire.status < 300:
 		return errTooMuch
 	case errors.Is(err, errRedirect):
-		return unreachable("GitLab points to another host, which is not followed: %s", clean(lastPart(err), 100))
+		return unreachable("GitLab points to another host, which is not followed: %s", outbound.Clean(lastPart(err), 100))
 	}
 	words := ""
 	if said := c.said(err); said != "" {
@@ -265,14 +257,14 @@ func (c *connection) explain(ctx context.Context, err error) error {
 		return unreachable("GitLab shows the project but no repository of it%s", words)
 	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
 		busy := unreachable("GitLab answers git with status %d%s", status, words)
-		if at, told := retryAfter(c.wire.header, time.Now()); told {
+		if at, told := outbound.RetryAfter(c.wire.header, time.Now()); told {
 			busy.Retry, busy.RetryAt = contactsync.RetryWhenTold, at
 		}
 		return busy
 	case status >= 300:
 		return unreachable("GitLab answers git with status %d%s", status, words)
 	case c.wire.broken != nil:
-		return unreachable("the connection broke: %s", clean(networkCause(c.wire.broken), 200))
+		return unreachable("the connection broke: %s", outbound.Clean(outbound.Cause(c.wire.broken), 200))
 	}
 	return senseless("what GitLab answered", errors.New(c.hide(err.Error())))
 }
@@ -280,7 +272,7 @@ func (c *connection) explain(ctx context.Context, err error) error {
 // senseless is for an answer that came whole but cannot be understood.
 func senseless(what string, err error) error {
 	return &contactsync.Error{Class: contactsync.ClassRepositoryUnreachable,
-		Detail: fmt.Sprintf("%s cannot be understood: %s", what, clean(err.Error(), 200))}
+		Detail: fmt.Sprintf("%s cannot be understood: %s", what, outbound.Clean(err.Error(), 200))}
 }
 
 // hide removes the credentials from a text, should a server or a library ever repeat them.
@@ -309,48 +301,10 @@ func pageless(words string) string {
 	if strings.HasPrefix(strings.TrimSpace(words), "<") {
 		return ""
 	}
-	return clean(words, 200)
-}
-
-// clean makes foreign text fit to be shown in a line: valid, without control characters, not too long.
-func clean(text string, most int) string {
-	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, "\uFFFD"))
-	text = strings.TrimSpace(text)
-	if runes := []rune(text); len(runes) > most {
-		text = string(runes[:most]) + "…"
-	}
-	return text
-}
-
-// networkCause is the innermost text of a network error, without the address that was requested.
-func networkCause(err error) string {
-	var request *url.Error
-	if errors.As(err, &request) {
-		err = request.Err
-	}
-	var operation *net.OpError
-	if errors.As(err, &operation) {
-		err = operation.Err
-	}
-	return err.Error()
+	return outbound.Clean(words, 200)
 }
 
 func lastPart(err error) string {
 	text := err.Error()
 	return text[strings.LastIndex(text, ": ")+1:]
-}
-
-// retryAfter reads the header of that name in both of its forms, seconds and a date.
-func retryAfter(header http.Header, now time.Time) (time.Time, bool) {
-	value := header.Get("Retry-After")
-	if seconds, err := strconv.Atoi(value); err == nil && seconds >= 0 && seconds < 1<<20 {
-		return now.Add(time.Duration(seconds) * time.Second), true
-	}
-	at, err := http.ParseTime(value)
-	return at, err == nil
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/storer"
 
 	"contactsync"
+	"contactsync/outbound"
 )
 
 // What Options leave open.
@@ -226,7 +227,7 @@ func (r *Repository) file(commit *object.Commit, entry object.TreeEntry, content
 	}
 	return contactsync.File{
 		Content: content, Commit: commit.Hash.String(), Blob: entry.Hash.String(),
-		Committer:   clean(commit.Committer.Name+" <"+commit.Committer.Email+">", 320),
+		Committer:   outbound.Clean(commit.Committer.Name+" <"+commit.Committer.Email+">", 320),
 		CommittedAt: commit.Committer.When.UTC(),
 	}, nil
 }
@@ -240,7 +241,7 @@ func (r *Repository) noBranch(refs *packp.AdvRefs) error {
 	var branches []string
 	for ref := range refs.References {
 		if name, ok := strings.CutPrefix(ref, "refs/heads/"); ok {
-			branches = append(branches, clean(name, 60))
+			branches = append(branches, outbound.Clean(name, 60))
 		}
 	}
 	slices.Sort(branches)
@@ -263,7 +264,7 @@ func (r *Repository) noFile(entries []object.TreeEntry) error {
 		ext := strings.ToLower(path.Ext(entry.Name))
 		if stem(entry.Name) == stem(r.options.File) && (ext == ".yaml" || ext == ".yml") {
 			return contactsync.Errorf(contactsync.ClassFileMissing, "branch %s has no %s at its root; it has %s, which is another name",
-				r.options.Branch, r.options.File, clean(entry.Name, 60))
+				r.options.Branch, r.options.File, outbound.Clean(entry.Name, 60))
 		}
 	}
 	return contactsync.Errorf(contactsync.ClassFileMissing, "branch %s has no %s at its root", r.options.Branch, r.options.File)

@@ -12,7 +12,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"contactsync"
+	"contactsync/outbound"
 
 	api "github.com/nukosuke/go-zendesk/zendesk"
 )
@@ -133,7 +133,7 @@ func New(o Options) (*Desk, error) {
 		o.Now = time.Now
 	}
 	if o.Wait == nil {
-		o.Wait = waitTimer
+		o.Wait = outbound.Wait
 	}
 	if o.Links == nil {
 		o.Links = MemoryLinks()
@@ -223,15 +223,10 @@ func checkURL(text string) (string, error) {
 	if err != nil || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" {
 		return "", errors.New("zendesk.url is not an address like https://example.zendesk.com")
 	}
-	if u.Scheme == "https" || (u.Scheme == "http" && isLoopback(u.Hostname())) {
+	if outbound.Secure(u) {
 		return u.Scheme + "://" + u.Host, nil
 	}
 	return "", errors.New("zendesk.url must begin with https:// (http:// is for loopback alone)")
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
 // newBase keeps as many connections as we send requests side by side.
@@ -242,16 +237,5 @@ func newBase() http.RoundTripper {
 		MaxIdleConnsPerHost: parallel,
 		IdleConnTimeout:     90 * time.Second,
 		TLSHandshakeTimeout: 10 * time.Second,
-	}
-}
-
-func waitTimer(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
