@@ -39,6 +39,9 @@ type Person struct {
 	Suspended bool
 	Shared    bool // shared from another account: the desk refuses to change it
 	Elsewhere Elsewhere
+	// Here says that the desk's record of the person names the organization that was asked about. It need not: a person
+	// of several organizations may have another one there.
+	Here bool
 }
 
 // Has reports whether the address is one of those known of the person.
@@ -87,7 +90,7 @@ type Outcome struct {
 
 // Desk is a ticketing backend, reduced to what keeping an organization's members equal to a list takes.
 //
-// Errors are classed (see Error). Every write asks CheckFence first, so that a run that lost its lease stops.
+// Errors are classed (see Error) and say what was being done and about whom. Every write asks CheckFence first, so that a run that lost its lease stops.
 // An adapter never sends an ambiguous write again: it reads what became of it.
 type Desk interface {
 	// Organization returns the one organization linked to the project.
@@ -122,6 +125,12 @@ type Desk interface {
 	// Present reads which of the people are members of org now, by the cheapest way that is sure: the people
 	// themselves, or the organization again. It is the proof of a run. members is how many org has, about.
 	Present(ctx context.Context, org Organization, people []string, members int) (map[string]bool, error)
+}
+
+// Sharer is a desk that knows whether a person may belong to several organizations. Desks that are no Sharer let them.
+type Sharer interface {
+	// SharesPeople errors: desk_unreadable, desk_unauthorized, rate_limited.
+	SharesPeople(ctx context.Context) (bool, error)
 }
 
 // Renamer is a desk that can change a member's name and primary address. A person who belongs to several

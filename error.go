@@ -123,7 +123,7 @@ var classTable = []ClassInfo{
 	{ClassRepositoryUnreachable, "Repository cannot be read", WhoOperator, RetrySoon, 1, 502,
 		"Check that GitLab answers, and that the token may read the project's repository (scopes api and read_repository)."},
 	{ClassDeskUnreadable, "The desk's answer cannot be trusted", WhoNobody, RetrySoon, 1, 502,
-		"Nothing was changed, and the next try reads again. If it keeps happening, compare the organization at the desk with the last run."},
+		"The next try reads again. If it keeps happening, compare the organization at the desk with the last run."},
 	{ClassDeskUnauthorized, "The desk refused the credentials", WhoOperator, RetryLater, 1, 502,
 		"Check the desk's credentials and their rights: contactsync config check."},
 	{ClassRateLimited, "The desk's request limit is reached", WhoNobody, RetryWhenTold, 1, 503,

@@ -72,13 +72,14 @@ type Summary struct {
 
 // Run is one passage through the pipeline, or a plan of one: what plan, sync and runs show.
 type Run struct {
-	ID        string     `json:"run,omitempty"`
-	Project   ProjectRef `json:"project,omitempty"` // empty when a local file is planned
-	Status    Status     `json:"status"`
-	Trigger   Trigger    `json:"trigger,omitempty"`
-	Commit    string     `json:"commit,omitempty"`
-	Committer string     `json:"committer,omitempty"`
-	Digest    string     `json:"digest,omitempty"` // "sha256:…" over exactly what would be written
+	ID         string     `json:"run,omitempty"`
+	Project    ProjectRef `json:"project,omitempty"` // empty when a local file is planned
+	Status     Status     `json:"status"`
+	Trigger    Trigger    `json:"trigger,omitempty"`
+	ApprovedBy string     `json:"approved_by,omitempty"` // whose word the held changes were made on
+	Commit     string     `json:"commit,omitempty"`
+	Committer  string     `json:"committer,omitempty"`
+	Digest     string     `json:"digest,omitempty"` // "sha256:…" over exactly what would be written
 	// Remainder is the digest that a plan has once everything but the held changes is made; "" where nothing is held.
 	Remainder    string        `json:"remainder,omitempty"`
 	Organization *Organization `json:"organization,omitempty"`

@@ -76,17 +76,17 @@ func saveRun(ctx context.Context, tx *sql.Tx, run contactsync.Run) error {
 		}
 		texts[i] = string(text)
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO run (id, seq, project, status, started_by, commit_id, committer, digest,
-			remainder, organization, organization_name, summary, requests, error_class, error, started_at, finished_at)
+	_, err := tx.ExecContext(ctx, `INSERT INTO run (id, seq, project, status, started_by, approved_by, commit_id, committer,
+			digest, remainder, organization, organization_name, summary, requests, error_class, error, started_at, finished_at)
 		VALUES ($1, (SELECT COALESCE(MAX(seq), 0) + 1 FROM run), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-			$15, $16)
+			$15, $16, $17)
 		ON CONFLICT (id) DO UPDATE SET project = excluded.project, status = excluded.status,
-			started_by = excluded.started_by, commit_id = excluded.commit_id, committer = excluded.committer,
+			started_by = excluded.started_by, approved_by = excluded.approved_by, commit_id = excluded.commit_id, committer = excluded.committer,
 			digest = excluded.digest, remainder = excluded.remainder, organization = excluded.organization,
 			organization_name = excluded.organization_name, summary = excluded.summary, requests = excluded.requests,
 			error_class = excluded.error_class, error = excluded.error, started_at = excluded.started_at,
 			finished_at = excluded.finished_at`,
-		run.ID, projectText(run.Project), string(run.Status), string(run.Trigger), run.Commit, run.Committer, run.Digest,
+		run.ID, projectText(run.Project), string(run.Status), string(run.Trigger), run.ApprovedBy, run.Commit, run.Committer, run.Digest,
 		run.Remainder, organization.ID, organization.Name, texts[0], texts[1], string(class), texts[2],
 		millis(run.Started), millis(run.Finished))
 	if err != nil {
@@ -137,7 +137,7 @@ func projectText(project contactsync.ProjectRef) string {
 	return string(project)
 }
 
-const runColumns = `id, project, status, started_by, commit_id, committer, digest, remainder, organization,
+const runColumns = `id, project, status, started_by, approved_by, commit_id, committer, digest, remainder, organization,
 	organization_name, summary, requests, error, started_at, finished_at`
 
 func scanRun(row *sql.Rows) (contactsync.Run, error) {
@@ -145,7 +145,7 @@ func scanRun(row *sql.Rows) (contactsync.Run, error) {
 	var organization contactsync.Organization
 	var summary, requests, failure string
 	var started, finished int64
-	err := row.Scan(&run.ID, &run.Project, &run.Status, &run.Trigger, &run.Commit, &run.Committer, &run.Digest,
+	err := row.Scan(&run.ID, &run.Project, &run.Status, &run.Trigger, &run.ApprovedBy, &run.Commit, &run.Committer, &run.Digest,
 		&run.Remainder, &organization.ID, &organization.Name, &summary, &requests, &failure, &started, &finished)
 	if err != nil {
 		return run, err

@@ -16,7 +16,7 @@ import (
 func exampleRun(id string, project contactsync.ProjectRef, started time.Time) contactsync.Run {
 	return contactsync.Run{
 		ID: id, Project: project, Status: contactsync.StatusPartial, Trigger: contactsync.TriggerHook,
-		Commit: strings.Repeat("c0", 20), Committer: "Ada Lovelace <ada@example.com>",
+		Commit: strings.Repeat("c0", 20), Committer: "Ada Lovelace <ada@example.com>", ApprovedBy: "ops",
 		Digest: "sha256:d1", Remainder: "sha256:d2",
 		Organization: &contactsync.Organization{ID: "42", Name: "Example"},
 		Changes: []contactsync.Change{

@@ -191,6 +191,11 @@ func resultCode(err error) int {
 	return 0
 }
 
+// isForeign reports whether the file is not one of ours, or not yet.
+func isForeign(err error) bool {
+	return resultCode(err) == codes.SQLITE_NOTADB || errors.Is(err, errForeign) || errors.Is(err, errNewer)
+}
+
 func isBusy(err error) bool {
 	code := resultCode(err)
 	return code == codes.SQLITE_BUSY || code == codes.SQLITE_LOCKED

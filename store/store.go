@@ -86,8 +86,8 @@ type Store struct {
 // Open opens the store, creating and upgrading it where needed. The address is "sqlite:PATH", PATH relative to the
 // working directory; its folder must exist. A new file is readable by its owner alone.
 //
-// Errors: ErrAddress for an address that this version cannot use; else internal, with a remedy for operators where
-// one helps. A file that is no database, another program's, or a newer version's is refused and left as it is.
+// Errors: ErrAddress for an address that this version cannot use, which a file that is no database, another program's
+// or a newer version's is too: it is left as it is. Else internal, with a remedy for operators where one helps.
 func Open(ctx context.Context, address string, options Options) (*Store, error) {
 	path, err := sqlitePath(address)
 	if err != nil {
@@ -226,6 +226,9 @@ func explain(doing string, err error) error {
 	explained := &contactsync.Error{Class: contactsync.ClassInternal, Detail: err.Error(), Err: err}
 	if remedy := remedyFor(err); remedy != "" {
 		explained.Who, explained.Retry, explained.Remedy = contactsync.WhoOperator, contactsync.RetryLater, remedy
+	}
+	if isForeign(err) { // another file was meant
+		explained.Err = errors.Join(ErrAddress, err)
 	}
 	return explained
 }

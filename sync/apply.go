@@ -97,7 +97,7 @@ func (a *applier) add(ctx context.Context, items []*Item) error {
 	}
 	present, err := a.present(ctx, items)
 	if err != nil {
-		return err
+		return unproven(items, err)
 	}
 	for _, item := range items {
 		if item.Result != contactsync.ResultDone {
@@ -148,7 +148,7 @@ func (a *applier) rename(ctx context.Context, items []*Item) error {
 	}
 	reread, err := a.Desk.Addresses(ctx, a.plan.Organization, done)
 	if err != nil {
-		return fmt.Errorf("reading the renamed again: %w", err)
+		return unproven(items, err)
 	}
 	now := make(map[string]contactsync.Member, len(reread))
 	for _, m := range reread {
@@ -193,7 +193,7 @@ func (a *applier) remove(ctx context.Context, items []*Item) error {
 	}
 	present, err := a.present(ctx, leaving)
 	if err != nil {
-		return err
+		return unproven(leaving, err)
 	}
 	for _, item := range leaving {
 		if item.Result != contactsync.ResultDone {
@@ -220,11 +220,22 @@ func (a *applier) present(ctx context.Context, items []*Item) (map[string]bool, 
 	if len(people) == 0 {
 		return nil, nil
 	}
-	present, err := a.Desk.Present(ctx, a.plan.Organization, people, len(a.members)+len(people))
-	if err != nil {
-		return nil, fmt.Errorf("proving the result by reading: %w", err)
+	return a.Desk.Present(ctx, a.plan.Organization, people, len(a.members)+len(people))
+}
+
+// unproven takes back what the desk accepted and reading could not prove: nobody is to be told that it is done. The
+// run ends there, and the next one reads what became of it.
+func unproven(items []*Item, err error) error {
+	named := *contactsync.Errorf(contactsync.ClassOf(err),
+		"the desk accepted the changes, but they could not be proved by reading: %w", err)
+	failure := contactsync.FailureOf(err)
+	named.Who, named.Retry, named.RetryAt = failure.Who, failure.Retry, failure.RetryAt
+	for _, item := range items {
+		if item.Result == contactsync.ResultDone {
+			item.fail(&named)
+		}
 	}
-	return present, nil
+	return &named
 }
 
 // settle writes the desk's outcomes into their items. A call that failed as a whole did nothing, so its items fail

@@ -26,10 +26,12 @@ type memoryDesk struct {
 
 	refuse      map[contactsync.Email]error // additions and removals that the desk refuses
 	failMembers error
-	hide        bool // Members answers with nobody
+	hide        bool            // Members answers with nobody
+	lost        map[string]bool // people whom Members leaves out
 	failAdd     error
 	failPresent error
 	denyPresent bool // Present says the opposite of what was written
+	exclusive   bool // nobody can belong to several organizations
 }
 
 func newMemoryDesk() *memoryDesk {
@@ -60,7 +62,7 @@ func (d *memoryDesk) put(name string, addresses []contactsync.Email, orgs ...str
 func (d *memoryDesk) seen(p *person, org string) contactsync.Person {
 	out := p.Person
 	out.Addresses, out.Complete = slices.Clone(p.Addresses), true
-	out.Elsewhere = contactsync.ElsewhereNo
+	out.Elsewhere, out.Here = contactsync.ElsewhereNo, p.orgs[org]
 	for o := range p.orgs {
 		if o != org {
 			out.Elsewhere = contactsync.ElsewhereYes
@@ -113,7 +115,7 @@ func (d *memoryDesk) Members(_ context.Context, org contactsync.Organization) ([
 	}
 	var out []contactsync.Member
 	for _, p := range d.people {
-		if !p.orgs[org.ID] || d.hide {
+		if !p.orgs[org.ID] || d.hide || d.lost[p.ID] {
 			continue
 		}
 		m := contactsync.Member{Person: d.seen(p, org.ID), Membership: org.ID + "/" + p.ID}
@@ -163,6 +165,8 @@ func (d *memoryDesk) write(ctx context.Context, format string, args ...any) erro
 	d.writes = append(d.writes, fmt.Sprintf(format, args...))
 	return nil
 }
+
+func (d *memoryDesk) SharesPeople(context.Context) (bool, error) { return !d.exclusive, nil }
 
 func (d *memoryDesk) Add(ctx context.Context, org contactsync.Organization, additions []contactsync.Addition) ([]contactsync.Outcome, error) {
 	if d.failAdd != nil {

@@ -140,6 +140,7 @@ func (p *Pipeline) run(ctx context.Context, project contactsync.ProjectRef, trig
 		run = conclude(run, Plan{}, err, tally)
 		return p.record(ctx, run)
 	}
+	p.step("waiting for another run of the project, if one is under way")
 	// What goes wrong inside is in the run. Hold itself fails only where the lease or the history does.
 	err = p.Store.Hold(ctx, id, func(ctx context.Context) error {
 		if err := p.Store.BeginRun(ctx, run); err != nil {
@@ -183,6 +184,7 @@ func (p *Pipeline) reconcile(ctx context.Context, project int64, run *contactsyn
 		if plan, err = p.consent(ctx, project, plan, baseline, consent); err != nil {
 			return plan, err
 		}
+		run.ApprovedBy = consent.by
 	}
 	intent := *run
 	intent.Changes, intent.Conflicts, intent.Digest, intent.Remainder = plan.Changes(), plan.Conflicts, plan.Digest(), plan.Remainder()

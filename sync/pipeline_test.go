@@ -241,6 +241,9 @@ func TestRemovalsHeldAndApproved(t *testing.T) {
 	}
 	approved := b.pipeline().Approve(t.Context(), "7", run.Digest, "ops")
 	wantStatus(t, approved, contactsync.StatusSucceeded)
+	if approved.ApprovedBy != "ops" {
+		t.Errorf("approved by %q", approved.ApprovedBy)
+	}
 	if approved.Summary.Remove != 4 || len(b.desk.membersOf("42")) != 7 {
 		t.Errorf("approved: %+v, members %v", approved.Summary, b.desk.membersOf("42"))
 	}
@@ -362,6 +365,11 @@ func TestPeopleElsewhere(t *testing.T) {
 		t.Errorf("members = %v", b.desk.membersOf("42"))
 	}
 	b.policy.PeopleElsewhere = sync.AddElsewhere
+	b.desk.exclusive = true
+	if plan := b.pipeline().Plan(t.Context(), "7"); len(plan.Conflicts) != 1 || len(plan.Changes) != 0 {
+		t.Errorf("a desk that would move the person: %+v", plan)
+	}
+	b.desk.exclusive = false
 	wantStatus(t, b.sync(t), contactsync.StatusSucceeded)
 	if !theirs.orgs["42"] || !theirs.orgs["99"] {
 		t.Errorf("organizations = %v", theirs.orgs)
@@ -511,6 +519,9 @@ func TestUnprovenAdditionsStopRemovals(t *testing.T) {
 	if !slices.Contains(b.desk.membersOf("42"), members[1]) {
 		t.Error("somebody was removed")
 	}
+	if got := change(t, run, "new@example.com"); got.Result != contactsync.ResultFailed || run.Summary.Create != 0 {
+		t.Errorf("an unproven change counts as made: %+v, %+v", got, run.Summary)
+	}
 	b.desk.failPresent, b.desk.denyPresent = nil, true
 	b.list(members[0], "other@example.com")
 	run = b.sync(t)
@@ -547,6 +558,32 @@ func TestIntentComesBeforeWrites(t *testing.T) {
 	planned := b.store.planned[len(b.store.planned)-1]
 	if len(planned.Changes) != 1 || planned.Changes[0].Result != contactsync.ResultPlanned || planned.Commit == "" || planned.Committer == "" {
 		t.Errorf("intent = %+v", planned)
+	}
+}
+
+// A list of members that lacks somebody whose own record names the organization is not believed.
+func TestMembersThatContradictARecord(t *testing.T) {
+	b := newBench()
+	members := b.members(6)
+	b.list(members...)
+	b.desk.lost = map[string]bool{b.desk.holder(members[3]).ID: true}
+	run := b.sync(t)
+	wantStatus(t, run, contactsync.StatusFailed)
+	if run.Error.Class != contactsync.ClassDeskUnreadable || len(b.desk.writes) != 0 {
+		t.Errorf("error %+v, writes %v", run.Error, b.desk.writes)
+	}
+}
+
+// A removal that cannot be proved is not recorded as done.
+func TestUnprovenRemoval(t *testing.T) {
+	b := newBench()
+	members := b.members(4)
+	b.list(members[1:]...)
+	b.desk.failPresent = contactsync.Errorf(contactsync.ClassDeskUnreadable, "not now")
+	run := b.sync(t)
+	wantStatus(t, run, contactsync.StatusFailed)
+	if got := change(t, run, members[0]); got.Result != contactsync.ResultFailed || run.Summary.Remove != 0 || run.Summary.Failed != 1 {
+		t.Errorf("change %+v, summary %+v", got, run.Summary)
 	}
 }
 

@@ -60,6 +60,7 @@ type State struct {
 	People    []contactsync.Person
 	Today     contactsync.Date // contacts whose last day is before it are no longer wanted
 	CanRename bool             // the desk has Renamer
+	Exclusive bool             // the desk lets nobody belong to several organizations
 }
 
 // Item is a change with what applying it takes. Exactly the part that belongs to its action is set.
@@ -99,12 +100,16 @@ func Wanted(list []contactsync.Contact, today contactsync.Date) []contactsync.Co
 	return wanted
 }
 
-// Make plans what makes the members equal to the contacts. It fails only when it was given too little to be sure:
-// a member may be removed only if all addresses of theirs are known, or every contact is explained without them.
+// Make plans what makes the members equal to the contacts. It fails when it cannot be sure: a member may be removed
+// only if all addresses of theirs are known, or every contact is explained without them (internal); and somebody whose
+// own record names the organization must be among its members (desk_unreadable).
 func Make(state State, policy Policy) (Plan, error) {
 	p := newPlanner(state, policy)
 	for _, c := range Wanted(state.Contacts, state.Today) {
 		p.place(c)
+	}
+	if p.contradiction != nil {
+		return Plan{}, p.contradiction
 	}
 	p.rename()
 	if err := p.removeOthers(); err != nil {
@@ -129,7 +134,9 @@ type planner struct {
 	heirs     map[int]contactsync.Email  // member → the contact that says it was this member before
 	kept      map[int]contactsync.Change // member → why it stays although nobody lists it any more
 	additions map[string]bool            // people who are being added already
-	plan      Plan
+	// contradiction is the first sign that the list of members is not all there.
+	contradiction error
+	plan          Plan
 }
 
 // claim is a contact that a member answers to, and whether by an earlier address.
@@ -211,12 +218,18 @@ func (p *planner) place(c contactsync.Contact) {
 
 // placeExisting adds a person whom the desk knows and who is no member yet, or says why not.
 func (p *planner) placeExisting(c contactsync.Contact, person contactsync.Person) {
+	if person.Here {
+		p.contradiction = cmp.Or(p.contradiction, error(contactsync.Errorf(contactsync.ClassDeskUnreadable,
+			"the desk's record of person %s (%s) names organization %s, but the list of its members lacks the person; nothing was changed",
+			person.ID, c.Email, p.state.Organization.ID)))
+		return
+	}
 	if reason := p.protection(person); reason != "" {
 		p.conflict(c, contactsync.ClassContactProtected,
 			fmt.Sprintf("%s is not a member, and the person with that address %s, so nothing was changed", c.Email, reason))
 		return
 	}
-	if person.Elsewhere != contactsync.ElsewhereNo && p.policy.PeopleElsewhere != AddElsewhere {
+	if person.Elsewhere != contactsync.ElsewhereNo && (p.policy.PeopleElsewhere != AddElsewhere || p.state.Exclusive) {
 		p.conflict(c, contactsync.ClassContactElsewhere,
 			fmt.Sprintf("the person with the address %s belongs to another organization and was not taken over", c.Email))
 		return

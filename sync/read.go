@@ -2,7 +2,7 @@ package sync
 
 import (
 	"context"
-	"fmt"
+	"slices"
 
 	"contactsync"
 )
@@ -38,12 +38,10 @@ func (p *Pipeline) read(ctx context.Context, project int64, run *contactsync.Run
 		defer func() { repository <- side }()
 		var found contactsync.Project
 		if found, side.projectErr = p.Forge.Project(ctx, project); side.projectErr != nil {
-			side.projectErr = fmt.Errorf("reading project %d: %w", project, side.projectErr)
 			stopDesk()
 			return
 		}
 		if side.file, side.fileErr = p.Repository.Read(ctx, found); side.fileErr != nil {
-			side.fileErr = fmt.Errorf("reading the file of project %d: %w", project, side.fileErr)
 			stopMembers()
 			return
 		}
@@ -70,7 +68,7 @@ func (p *Pipeline) read(ctx context.Context, project int64, run *contactsync.Run
 		return reading{}, side.projectErr
 	}
 	if orgErr != nil {
-		return reading{}, fmt.Errorf("looking for the organization of project %d: %w", project, orgErr)
+		return reading{}, orgErr
 	}
 	run.Organization = &org
 	if side.fileErr != nil {
@@ -96,7 +94,7 @@ func (p *Pipeline) readLocal(ctx context.Context, content []byte, organization s
 	p.step("reading the members")
 	org, err := p.Desk.OrganizationByID(ctx, organization)
 	if err != nil {
-		return reading{}, fmt.Errorf("looking for organization %s: %w", organization, err)
+		return reading{}, err
 	}
 	run.Organization = &org
 	if err := checkOwner(file, org); err != nil {
@@ -111,11 +109,7 @@ func (p *Pipeline) readLocal(ctx context.Context, content []byte, organization s
 }
 
 func (p *Pipeline) members(ctx context.Context, org contactsync.Organization) ([]contactsync.Member, error) {
-	members, err := p.Desk.Members(p.progress(ctx), org)
-	if err != nil {
-		return nil, fmt.Errorf("reading members of organization %s: %w", org.ID, err)
-	}
-	return members, nil
+	return p.Desk.Members(p.progress(ctx), org)
 }
 
 // complete reads what the plan still needs to be sure, and no more: all addresses of the members whom the file does
@@ -138,9 +132,12 @@ func (p *Pipeline) complete(ctx context.Context, state State) (State, error) {
 		p.step("looking people up by address")
 		people, err := p.Desk.People(p.progress(ctx), org, unexplained)
 		if err != nil {
-			return state, fmt.Errorf("looking up %d addresses at the desk: %w", len(unexplained), err)
+			return state, err
 		}
 		state.People = people
+		if state.Exclusive, err = p.exclusive(ctx, people); err != nil {
+			return state, err
+		}
 	}
 	if !canRename {
 		return state, nil
@@ -160,24 +157,32 @@ func (p *Pipeline) complete(ctx context.Context, state State) (State, error) {
 	}
 	decided, err := renamer.Elsewhere(p.progress(ctx), org, undecided)
 	if err != nil {
-		return state, fmt.Errorf("reading the organizations of %d members: %w", len(undecided), err)
+		return state, err
 	}
-	if state.Members, err = replace(state.Members, decided); err != nil {
-		return state, fmt.Errorf("reading the organizations of %d members: %w", len(undecided), err)
+	state.Members, err = replace(state.Members, decided)
+	return state, err
+}
+
+// exclusive tells whether the desk would move people of other organizations instead of adding them, where that matters.
+func (p *Pipeline) exclusive(ctx context.Context, people []contactsync.Person) (bool, error) {
+	sharer, ok := p.Desk.(contactsync.Sharer)
+	if !ok || p.Policy.PeopleElsewhere != AddElsewhere || !slices.ContainsFunc(people, func(person contactsync.Person) bool {
+		return person.Elsewhere != contactsync.ElsewhereNo
+	}) {
+		return false, nil
 	}
-	return state, nil
+	shares, err := sharer.SharesPeople(ctx)
+	return !shares, err
 }
 
 // addresses completes the addresses of some of the members.
 func (p *Pipeline) addresses(ctx context.Context, state *State, members []contactsync.Member) error {
 	full, err := p.Desk.Addresses(p.progress(ctx), state.Organization, members)
-	if err == nil {
-		state.Members, err = replace(state.Members, full)
-	}
 	if err != nil {
-		return fmt.Errorf("reading addresses of members of organization %s: %w", state.Organization.ID, err)
+		return err
 	}
-	return nil
+	state.Members, err = replace(state.Members, full)
+	return err
 }
 
 // unmatched returns the wanted addresses that no member is known to have, and the incomplete members whom no wanted

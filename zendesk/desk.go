@@ -108,6 +108,7 @@ type Desk struct {
 var (
 	_ contactsync.Desk    = (*Desk)(nil)
 	_ contactsync.Renamer = (*Desk)(nil)
+	_ contactsync.Sharer  = (*Desk)(nil)
 )
 
 // New returns a desk. It sends nothing yet. Errors say which option is wrong.

@@ -80,6 +80,8 @@ func (u user) person(org int64) contactsync.Person {
 		p.Elsewhere = contactsync.ElsewhereNo
 	case u.OrganizationID.Value != org:
 		p.Elsewhere = contactsync.ElsewhereYes
+	default:
+		p.Here = true
 	}
 	return p
 }
@@ -481,6 +483,12 @@ func (d *Desk) multiple(ctx context.Context) (bool, error) {
 	d.settings.multiple = *answer.Settings.User.Multiple
 	d.settings.until = d.now().Add(settingsLife)
 	return d.settings.multiple, nil
+}
+
+// SharesPeople says whether a person may belong to several organizations, which is a setting of the account.
+func (d *Desk) SharesPeople(ctx context.Context) (bool, error) {
+	multiple, err := d.multiple(ctx)
+	return multiple, reading(err, "whether people may belong to several organizations")
 }
 
 // singleKnown says whether it is known, without asking, that nobody belongs to several organizations.

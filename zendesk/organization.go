@@ -277,16 +277,24 @@ func (d *Desk) readOrganization(ctx context.Context, id int64) (organization, er
 func (d *Desk) OrganizationByID(ctx context.Context, id string) (contactsync.Organization, error) {
 	number, err := strconv.ParseInt(id, 10, 64)
 	if err != nil || number <= 0 {
-		return contactsync.Organization{}, contactsync.Errorf(contactsync.ClassNoOrgFound, "%q is no number of an organization at Zendesk", id)
+		return contactsync.Organization{}, noOrganization("%q is no number of an organization at Zendesk", id)
 	}
 	o, err := d.readOrganization(ctx, number)
 	if status(err) == http.StatusNotFound || (err == nil && o.DeletedAt != nil) {
-		return contactsync.Organization{}, contactsync.Errorf(contactsync.ClassNoOrgFound, "there is no organization %d at the desk", number)
+		return contactsync.Organization{}, noOrganization("there is no organization %d at the desk", number)
 	}
 	if err != nil {
 		return contactsync.Organization{}, classed(err, contactsync.ClassDeskUnreadable)
 	}
 	return o.plain(), nil
+}
+
+// noOrganization is for an id that somebody gave: unlike a project's missing link, waiting does not mend it.
+func noOrganization(format string, args ...any) error {
+	err := contactsync.Errorf(contactsync.ClassNoOrgFound, format, args...)
+	err.Retry = contactsync.RetryNo
+	err.Remedy = "Check the organization's id: it is the number in the organization's address at the desk."
+	return err
 }
 
 // index is the state of the bulk readings that all projects share.

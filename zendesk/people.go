@@ -38,11 +38,47 @@ func (d *Desk) People(ctx context.Context, org contactsync.Organization, address
 	if err != nil {
 		return nil, reading(err, "people by their addresses")
 	}
+	// Whoever asks knows the members already, so a hit that names this organization is either one of them, by another
+	// address, or a document of the index from before the person was detached: the record itself decides.
+	if found, err = d.refresh(ctx, id, found); err != nil {
+		return nil, reading(err, "people by their addresses")
+	}
 	people := make([]contactsync.Person, len(found))
 	for i, f := range found {
 		people[i] = f.personOf(id)
 	}
 	return people, nil
+}
+
+// refresh reads those of the users again whom the search places in the organization.
+func (d *Desk) refresh(ctx context.Context, org int64, found []match) ([]match, error) {
+	var doubtful []int64
+	for _, m := range found {
+		if !m.complete && m.OrganizationID.Value == org {
+			doubtful = append(doubtful, m.ID)
+		}
+	}
+	if len(doubtful) == 0 {
+		return found, nil
+	}
+	read, err := d.readUsers(ctx, doubtful, true)
+	if err != nil {
+		return nil, err
+	}
+	fresh := make(map[int64]known, len(read))
+	for _, u := range read {
+		fresh[u.ID] = u
+	}
+	refreshed := slices.DeleteFunc(slices.Clone(found), func(m match) bool {
+		u, ok := fresh[m.ID]
+		return slices.Contains(doubtful, m.ID) && (!ok || !u.Active.Value)
+	})
+	for i, m := range refreshed {
+		if u, ok := fresh[m.ID]; ok {
+			refreshed[i] = match{known: u, complete: true}
+		}
+	}
+	return refreshed, nil
 }
 
 // match is a user found by an address.

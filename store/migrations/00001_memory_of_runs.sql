@@ -41,6 +41,7 @@ CREATE TABLE run (
     project           TEXT   NOT NULL,
     status            TEXT   NOT NULL,
     started_by        TEXT   NOT NULL,
+    approved_by       TEXT   NOT NULL,
     commit_id         TEXT   NOT NULL,
     committer         TEXT   NOT NULL,
     digest            TEXT   NOT NULL,
