@@ -324,12 +324,13 @@ func TestApprove(t *testing.T) {
 	w.run("sync", p).ends(4).says("= remove", "6 wait for approval", "contactsync approve "+p+" "+held.Digest, "Removals held (removals_held)")
 
 	wrong := "sha256:" + strings.Repeat("5", 64)
-	w.run("approve", p, wrong).ends(1).says("The plan has changed (plan_changed)", held.Digest)
+	w.run("approve", p, wrong).ends(1).says("The plan has changed (plan_changed)", held.Digest, "Failed: nothing was changed.")
 	w.hasExactly(all)
 
-	w.push(all[:3])
-	w.run("approve", p, held.Digest).ends(1).says("(plan_changed)")
+	w.push(append([]contactsync.Contact{contact("Emmy Noether", "emmy@example.com")}, all[:3]...))
+	w.run("approve", p, held.Digest).ends(1).says("(plan_changed)", "Emmy Noether  (planned)", "Failed: nothing was changed.")
 	w.hasExactly(all)
+	w.push(all[:3])
 
 	var plan, approved contactsync.Run
 	w.json(&plan, "plan", p).ends(0)

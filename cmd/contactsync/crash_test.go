@@ -119,6 +119,27 @@ func (s scene) dieAt(w *world, write int, after bool) {
 	p.run("runs", "show", history.Runs[0].Run).ends(0).says("the process ended before the run finished")
 }
 
+// A run whose process died is never shown as a success, neither while it counts as running nor afterwards.
+func TestRunWithoutAnEnd(t *testing.T) {
+	t.Parallel()
+	w, good := changing(t)
+	if status := w.runDying(1, true, "sync", fmt.Sprint(project)); status != diedStatus {
+		t.Fatalf("the process should have died, but ended with %d", status)
+	}
+	var history struct{ Runs []listedRun }
+	w.json(&history, "runs").ends(0)
+	id := history.Runs[0].ID
+	w.run("runs").ends(0).says("Still running, or ended without a word").keepsQuietOf("Nothing to do", "as the file says")
+	w.run("runs", "show", id).ends(0).says("Still running, or ended without a word.", "emmy@example.com", "Emmy Noether  (planned)").
+		keepsQuietOf("Nothing to do", "as the file says")
+
+	w.now = func() time.Time { return time.Now().Add(2 * time.Minute) } // the lease of the dead is over
+	w.push(good)
+	w.run("sync", fmt.Sprint(project)).ends(0)
+	w.run("runs", "show", id).ends(0).says("changes marked (planned) may have been made", "Emmy Noether  (planned)").
+		keepsQuietOf("nothing was changed", "as the file says")
+}
+
 // runDying runs a command in a process that dies at a write to the desk, and returns its exit status.
 func (w *world) runDying(write int, after bool, args ...string) int {
 	w.Helper()

@@ -78,7 +78,11 @@ type line struct {
 func writeChanges(w *strings.Builder, run contactsync.Run, on palette) {
 	lines := make([]line, 0, len(run.Changes)+len(run.Conflicts))
 	for _, change := range run.Changes {
-		lines = append(lines, changeLine(change, on))
+		l := changeLine(change, on)
+		if change.Result == contactsync.ResultPlanned && run.Status != contactsync.StatusPlanned {
+			l.about = strings.TrimLeft(l.about+"  (planned)", " ") // apart from those that the run made
+		}
+		lines = append(lines, l)
 	}
 	for _, conflict := range run.Conflicts {
 		lines = append(lines, line{
@@ -159,6 +163,12 @@ func because(class contactsync.Class, detail string) string {
 
 // summaryLine says in one line how the run ended and what it did.
 func summaryLine(run contactsync.Run) string {
+	switch {
+	case run.Status == contactsync.StatusRunning:
+		return "Still running, or ended without a word."
+	case endedSilently(run):
+		return "Failed: the run ended without a word; changes marked (planned) may have been made."
+	}
 	s := run.Summary
 	var parts []string
 	add := func(count int, one, many string) {
@@ -180,10 +190,13 @@ func summaryLine(run contactsync.Run) string {
 		add(s.Rename, "renamed", "renamed")
 		add(s.Remove, "removed", "removed")
 	}
+	if run.Status == contactsync.StatusFailed && len(parts) == 0 && s.Failed == 0 {
+		return "Failed: nothing was changed."
+	}
 	add(s.Held, "waits for approval", "wait for approval")
 	add(s.Failed, "failed", "failed")
 	add(s.Conflicts, "conflict", "conflicts")
-	if len(parts) == 0 && run.Status != contactsync.StatusFailed {
+	if len(parts) == 0 {
 		return fmt.Sprintf("Nothing to do: %s as the file says.", people(s.Unchanged, "contact is", "contacts are"))
 	}
 	add(s.Unchanged, "unchanged", "unchanged")
@@ -194,12 +207,14 @@ func summaryLine(run contactsync.Run) string {
 		contactsync.StatusPartial:   "Partly done",
 		contactsync.StatusHeld:      "Held",
 		contactsync.StatusFailed:    "Failed",
-		contactsync.StatusRunning:   "Running",
-	}
-	if len(parts) == 0 {
-		return words[run.Status] + ": nothing was changed."
 	}
 	return words[run.Status] + ": " + strings.Join(parts, ", ") + "."
+}
+
+// endedSilently reports whether the run's process died under it: the changes that it was about to make are in the audit
+// trail, but not what making the plan had cost, which a run writes down at its end.
+func endedSilently(run contactsync.Run) bool {
+	return run.Status == contactsync.StatusFailed && len(run.Changes) > 0 && run.Requests == contactsync.Requests{}
 }
 
 func people(count int, one, many string) string {

@@ -246,6 +246,17 @@ func (r result) says(texts ...string) result {
 	return r
 }
 
+// keepsQuietOf checks that the output holds none of the texts.
+func (r result) keepsQuietOf(texts ...string) result {
+	r.Helper()
+	for _, text := range texts {
+		if strings.Contains(r.stdout+r.stderr, text) {
+			r.Errorf("%s says %q:\n%s%s", r.command(), text, r.stdout, r.stderr)
+		}
+	}
+	return r
+}
+
 // atDesk lists the members of the organization, sorted: "Name <address>".
 func (w *world) atDesk() []string {
 	var lines []string
