@@ -83,7 +83,7 @@ var classTable = []ClassInfo{
 	{ClassInvalidProjectID, "Invalid project ID", WhoOperator, RetryNo, 1, 404,
 		"Check the number, and that the service account can see the project. In the project's hook, PROJECT_ID must be the project's own number."},
 	{ClassNoOrgFound, "No org found", WhoOperator, RetrySoon, 1, 404,
-		"Write the project's number into the organization's project field on the desk. The next try finds it at once."},
+		"Write the project's number into the organization's project field on the desk. The next try finds it, in large accounts a minute or two later."},
 	{ClassTooManyOrgs, "Too many orgs", WhoOperator, RetryNo, 1, 409,
 		"Clear the project field of every organization but the right one, then sync again."},
 	{ClassYAMLUnreadable, "Error reading YAML file", WhoCustomer, RetryOnCommit, 1, 422,

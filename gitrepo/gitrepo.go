@@ -131,8 +131,7 @@ func (r *Repository) read(ctx context.Context, project contactsync.Project) (con
 		return r.readAlone(ctx, fetch, refs, head)
 	}
 	if errors.Is(err, errTooMuch) {
-		return contactsync.File{}, contactsync.Errorf(contactsync.ClassRepositoryUnreachable,
-			"the repository is too large to be read: the newest commit alone takes more than %s", size(fetch.limit))
+		return contactsync.File{}, tooMuch("the newest commit alone takes more than %s", size(fetch.limit))
 	}
 	if err != nil {
 		return contactsync.File{}, err
@@ -157,8 +156,7 @@ func (r *Repository) read(ctx context.Context, project contactsync.Project) (con
 func (r *Repository) readAlone(ctx context.Context, fetch *connection, refs *packp.AdvRefs, head plumbing.Hash) (contactsync.File, error) {
 	objects, err := fetch.objects(ctx, refs, head, packp.FilterTreeDepth(1))
 	if errors.Is(err, errTooMuch) {
-		return contactsync.File{}, contactsync.Errorf(contactsync.ClassRepositoryUnreachable,
-			"the repository is too large to be read: the list of the files at its root alone takes more than %s", size(fetch.limit))
+		return contactsync.File{}, tooMuch("the list of the files at its root alone takes more than %s", size(fetch.limit))
 	}
 	if err != nil {
 		return contactsync.File{}, err
@@ -236,6 +234,14 @@ func (r *Repository) tooLarge() error {
 	return contactsync.Errorf(contactsync.ClassFileTooLarge, "%s on branch %s is larger than %s", r.options.File, r.options.Branch, size(r.options.MaxFile))
 }
 
+// tooMuch is for a repository that holds much beside the file. Waiting does not mend it, a commit does.
+func tooMuch(format string, args ...any) error {
+	err := contactsync.Errorf(contactsync.ClassRepositoryUnreachable, "the repository is too large to be read: "+format, args...)
+	err.Who, err.Retry = contactsync.WhoCustomer, contactsync.RetryOnCommit
+	err.Remedy = "Remove the other files from the branch and push. The repository needs to hold no more than the contacts file."
+	return err
+}
+
 // noBranch tells which branches there are, as long as that helps.
 func (r *Repository) noBranch(refs *packp.AdvRefs) error {
 	var branches []string
@@ -254,7 +260,9 @@ func (r *Repository) noBranch(refs *packp.AdvRefs) error {
 	case len(branches) <= 5:
 		there = "there are " + strings.Join(branches, ", ")
 	}
-	return contactsync.Errorf(contactsync.ClassFileMissing, "the repository has no branch %s; %s", r.options.Branch, there)
+	err := contactsync.Errorf(contactsync.ClassFileMissing, "the repository has no branch %s; %s", r.options.Branch, there)
+	err.Remedy = fmt.Sprintf("Push %s to the branch %s. If all projects use another branch, an operator sets gitlab.branch.", r.options.File, r.options.Branch)
+	return err
 }
 
 // noFile points out a file that was probably meant.

@@ -137,7 +137,12 @@ func classed(err error, class contactsync.Class) *contactsync.Error {
 			class = contactsync.ClassRateLimited
 		}
 	}
-	return &contactsync.Error{Class: class, Detail: err.Error(), Err: err}
+	classed := &contactsync.Error{Class: class, Detail: err.Error(), Err: err}
+	if f != nil && f.Status == 0 && !f.Sent {
+		classed.Who = contactsync.WhoOperator
+		classed.Remedy = "Check that zendesk.url is right, and that this machine can reach it. Nothing was sent."
+	}
+	return classed
 }
 
 // unchained classes the error of a request that served another one: the token's, or the reading that was to tell what
