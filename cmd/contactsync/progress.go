@@ -12,18 +12,22 @@ import (
 	"contactsync"
 )
 
-// progressAfter is how long a command may take before it shows how far it is.
-const progressAfter = time.Second
+const (
+	// progressAfter is how long a command may take before it shows on a terminal how far it is.
+	progressAfter = time.Second
+	// standstillAfter is how long nothing may move elsewhere before a line tells what takes so long.
+	standstillAfter = 5 * time.Second
+)
 
-// progress tells people how far a command is: a bar on a terminal, lines in the log elsewhere. It is the observer of
-// a pipeline. Its methods may be called from several goroutines.
+// progress tells people how far a command is: a bar on a terminal, lines in the log elsewhere, where a step that stands
+// still is a warning. It is the observer of a pipeline. Its methods may be called from several goroutines.
 type progress struct {
 	log *slog.Logger
 	out io.Writer // nil: no terminal
 
 	mu     gosync.Mutex
-	timer  *time.Timer
-	shown  bool // progressAfter has passed
+	timer  *time.Timer // of the bar on a terminal, of the warning elsewhere
+	shown  bool        // progressAfter has passed
 	closed bool
 	step   string
 	done   int
@@ -37,6 +41,8 @@ func (p *program) newProgress() *progress {
 	if p.StderrIsTerminal && p.output == outputText {
 		watch.out = p.Stderr
 		watch.timer = time.AfterFunc(progressAfter, watch.show)
+	} else {
+		watch.timer = time.AfterFunc(standstillAfter, watch.warn)
 	}
 	return watch
 }
@@ -52,6 +58,7 @@ func (w *progress) Step(name string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.step, w.done, w.total = name, 0, 0
+	w.moved()
 	w.draw()
 }
 
@@ -61,6 +68,7 @@ func (w *progress) Progress(done, total int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.done, w.total = done, total
+	w.moved()
 	w.draw()
 }
 
@@ -69,9 +77,7 @@ func (w *progress) Close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
-	if w.timer != nil {
-		w.timer.Stop()
-	}
+	w.timer.Stop()
 	w.erase()
 }
 
@@ -80,6 +86,21 @@ func (w *progress) show() {
 	defer w.mu.Unlock()
 	w.shown = true
 	w.draw()
+}
+
+// moved gives the step time again before it is said to stand still.
+func (w *progress) moved() {
+	if w.out == nil && !w.closed {
+		w.timer.Reset(standstillAfter)
+	}
+}
+
+func (w *progress) warn() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.step != "" && !w.closed {
+		w.log.Warn("still " + w.step)
+	}
 }
 
 // draw brings the bar up to date. What the terminal makes of it is nobody's failure, so errors end here.

@@ -2,7 +2,10 @@ package main_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,6 +15,7 @@ import (
 
 	main "contactsync/cmd/contactsync"
 	fakezendesk "contactsync/internal/fakes/zendesk"
+	"contactsync/store"
 )
 
 // A command that takes more than a second shows on a terminal how far it is, and takes that away when it is done.
@@ -96,4 +100,67 @@ func exportSlowly(t *testing.T, latency time.Duration, terminal bool, flags ...s
 		t.Fatalf("exit status %d\n%s%s", status, stdout.String(), stderr.String())
 	}
 	return stderr.String()
+}
+
+// A sync that waits for another run of its project says so, once: on a terminal in place of the bar, elsewhere with a
+// line when that takes more than a few seconds.
+func TestWaitingIsTold(t *testing.T) {
+	t.Parallel()
+	const waiting = "waiting for another run of the project"
+	for _, test := range []struct {
+		name     string
+		lasts    time.Duration
+		terminal bool
+		flags    []string
+		want     string
+	}{
+		{name: "terminal", lasts: 2 * time.Second, terminal: true, want: waiting},
+		{name: "pipe", lasts: 20 * time.Second, want: `level=WARN msg="still ` + waiting},
+		{name: "programs", lasts: 20 * time.Second, terminal: true, flags: []string{"--output", "json"}, want: `"msg":"still ` + waiting},
+		{name: "pipe, not for long", lasts: 4 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				address := "sqlite:" + t.TempDir() + "/contactsync.db"
+				var stderr bytes.Buffer
+				holding(t, address, func(ctx context.Context) {
+					ctx, stop := context.WithTimeout(ctx, test.lasts)
+					defer stop()
+					main.Main{
+						Args: append([]string{"sync", fmt.Sprint(project)}, test.flags...),
+						Env: []string{
+							"CONTACTSYNC_GITLAB_URL=http://localhost", "CONTACTSYNC_GITLAB_TOKEN=" + token,
+							"CONTACTSYNC_ZENDESK_URL=http://localhost", "CONTACTSYNC_ZENDESK_CLIENT_ID=" + client,
+							"CONTACTSYNC_ZENDESK_CLIENT_SECRET=" + secret, "CONTACTSYNC_STORE=" + address,
+						},
+						Stdout: io.Discard, Stderr: &stderr, StderrIsTerminal: test.terminal,
+					}.Run(ctx)
+				})
+				told, _, _ := strings.Cut(stderr.String(), "contactsync: ") // then comes how the run ended
+				if test.want == "" && told != "" {
+					t.Errorf("standard error should say nothing of it: %q", told)
+				}
+				if !strings.Contains(told, test.want) || !test.terminal && strings.Count(told, "level=") > 1 {
+					t.Errorf("standard error should say %q once: %q", test.want, told)
+				}
+			})
+		})
+	}
+}
+
+// holding does something while the world's project is taken by another run.
+func holding(t *testing.T, address string, do func(context.Context)) {
+	t.Helper()
+	other, err := store.Open(t.Context(), address, store.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = other.Hold(t.Context(), project, func(ctx context.Context) error {
+		do(ctx)
+		return nil
+	})
+	if err := errors.Join(err, other.Close()); err != nil {
+		t.Fatal(err)
+	}
 }
