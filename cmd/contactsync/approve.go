@@ -2,6 +2,9 @@ package main
 
 import (
 	"cmp"
+	"fmt"
+	"os"
+	"os/user"
 	"regexp"
 
 	"github.com/spf13/cobra"
@@ -49,12 +52,19 @@ Exit status: as of sync.`,
 
 func digestShape() *regexp.Regexp { return regexp.MustCompile(`^sha256:[0-9a-f]{64}$`) }
 
-// operator names who runs the command, as far as the environment tells: a claim for the audit trail, not a proof.
+// operator names who runs the command, as far as the environment or else the system tells: a claim for the audit trail,
+// not a proof.
 func (p *program) operator() string {
-	for _, name := range []string{"GITLAB_USER_LOGIN", "SUDO_USER", "USER", "LOGNAME"} {
-		if user := p.env(name); user != "" {
-			return user
+	for _, variable := range []string{"GITLAB_USER_LOGIN", "SUDO_USER", "USER", "LOGNAME"} {
+		if name := p.env(variable); name != "" {
+			return name
 		}
+	}
+	if account, err := user.Current(); err == nil {
+		return account.Username
+	}
+	if uid := os.Getuid(); uid >= 0 { // containers run under numbers that have no name
+		return fmt.Sprintf("uid %d", uid)
 	}
 	return "unknown"
 }

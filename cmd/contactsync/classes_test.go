@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"os"
@@ -128,12 +129,18 @@ func reaches() []reach {
 		}},
 		{class: contactsync.ClassPlanChanged, status: 1, whole: true,
 			args: []string{"approve", fmt.Sprint(project), "sha256:" + strings.Repeat("0", 64)}},
-		{class: contactsync.ClassInternal, name: "the store is no database", status: 1, arrange: func(w *world) {
+		{class: contactsync.ClassInternal, name: "the store is damaged", status: 1, arrange: func(w *world) {
 			path := filepath.Join(w.dir, "other.db")
-			if err := os.WriteFile(path, []byte(strings.Repeat("no database ", 500)), 0o600); err != nil {
+			w.set("CONTACTSYNC_STORE=sqlite:" + path)
+			w.run("sync", "none") // makes the store
+			content, err := os.ReadFile(path)
+			if err != nil {
 				w.Fatal(err)
 			}
-			w.set("CONTACTSYNC_STORE=sqlite:" + path)
+			copy(content[100:4000], bytes.Repeat([]byte{0x55}, 3900)) // the first page, behind its header
+			if err := os.WriteFile(path, content, 0o600); err != nil {
+				w.Fatal(err)
+			}
 		}},
 	}
 }

@@ -8,11 +8,13 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"contactsync"
 	fakegitlab "contactsync/internal/fakes/gitlab"
@@ -335,12 +337,45 @@ func TestApprove(t *testing.T) {
 	var plan, approved contactsync.Run
 	w.json(&plan, "plan", p).ends(0)
 	w.json(&approved, "approve", p, plan.Digest).ends(0)
+	w.run("runs", "show", approved.ID).ends(0).says("started by approval", ", approved by tester, took ")
 	if approved.Status != contactsync.StatusSucceeded || approved.Summary.Remove != 7 || approved.Trigger != contactsync.TriggerApproval {
 		t.Errorf("got %+v", approved)
 	}
 	w.hasExactly(all[:3])
 	if run, _ := w.sync(); run.Status != contactsync.StatusUnchanged {
 		t.Errorf("after it a sync is %s", run.Status)
+	}
+}
+
+// Whose word an approval was is in the history, also where no variable of the environment names them.
+func TestApprovedBy(t *testing.T) {
+	t.Parallel()
+	account := fmt.Sprintf("uid %d", os.Getuid())
+	if current, err := user.Current(); err == nil {
+		account = current.Username
+	}
+	for _, test := range []struct {
+		name, env string
+		flags     []string
+		want      string
+	}{
+		{name: "flag", flags: []string{"--by", "Ada Lovelace"}, want: "Ada Lovelace"},
+		{name: "CI", env: "GITLAB_USER_LOGIN=grace", want: "grace"},
+		{name: "account", env: "USER=", want: account},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.push(w.members(10)[:4])
+			w.set(test.env)
+			var plan, run contactsync.Run
+			w.json(&plan, "plan", fmt.Sprint(project)).ends(0)
+			w.json(&run, append([]string{"approve", fmt.Sprint(project), plan.Digest}, test.flags...)...).ends(0)
+			if run.ApprovedBy != test.want {
+				t.Errorf("approved by %q, want %q", run.ApprovedBy, test.want)
+			}
+			w.run("runs", "show", run.ID).ends(0).says(", approved by " + test.want + ", took ")
+		})
 	}
 }
 
@@ -385,6 +420,47 @@ func TestRuns(t *testing.T) {
 		"! conflict  sophie@example.com", "Partly done")
 	w.run("runs", "show", all[2].ID, "--output", "json").ends(0).says(`"class": "yaml_unreadable"`)
 	w.run("runs", "show", "nowhere").ends(2).says(`there is no run "nowhere"`)
+}
+
+// The beginning of an id that several runs share is as wrong as one that none has.
+func TestAmbiguousRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, id := range []string{"abcd", "abef"} {
+		w.record(contactsync.Run{ID: id, Project: "101", Started: time.Now()})
+	}
+	w.run("runs", "show", "abc").ends(0).says("Run abcd,")
+	w.run("runs", "show", "ab").ends(2).says(`several runs begin with "ab": give more of the id`)
+}
+
+// Links that were found by one field say nothing about another: with a new one the organizations are read from the
+// beginning again.
+func TestAnotherProjectField(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.push(w.members(2))
+	w.desk.SetField(w.org, "cmp_id", nil)
+	begins := func(atTheBeginning bool) {
+		t.Helper()
+		w.desk.ResetRequests()
+		if err := w.clock.Wait(t.Context(), time.Hour); err != nil { // exports leave out what is very new
+			t.Fatal(err)
+		}
+		w.run("sync", fmt.Sprint(project)).ends(1).says("(no_org_found)")
+		var starts []string
+		for _, r := range w.desk.Requests() {
+			if strings.Contains(r.Path, "/incremental/organizations") {
+				starts = append(starts, r.Query.Get("start_time"))
+			}
+		}
+		if len(starts) != 1 || (starts[0] == "0") != atTheBeginning {
+			t.Errorf("organizations were read from %q; from the beginning should be %v", starts, atTheBeginning)
+		}
+	}
+	begins(true)
+	begins(false)
+	w.set("CONTACTSYNC_ZENDESK_PROJECT_FIELD=project_id")
+	begins(true)
 }
 
 // listedRun is a run as the history lists it.

@@ -34,7 +34,7 @@ func (p *program) configCommand() *cobra.Command {
 		Short:   "Checks the configuration",
 		Example: "  contactsync config check",
 		Args:    cobra.ArbitraryArgs,
-		RunE:    groupOnly,
+		RunE:    p.groupOnly,
 	}
 	cmd.AddCommand(&cobra.Command{
 		Use:   "check",

@@ -53,7 +53,7 @@ contacts not applied), 4 held (changes wait for approval), 5 "plan --exit-code" 
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.ArbitraryArgs, // so that an unknown command comes to RunE, which words it
-		RunE:          groupOnly,
+		RunE:          p.groupOnly,
 	}
 	root.SetArgs(slices.Clone(p.Args))
 	if p.Args == nil {
@@ -163,9 +163,12 @@ func arguments(least, most int, what string) cobra.PositionalArgs {
 	}
 }
 
-// groupOnly is what a command does that only has commands below it: help, or the error for an unknown one.
-func groupOnly(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
+// groupOnly is what a command does that only has commands below it: help for people, or the error for an unknown one.
+func (p *program) groupOnly(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0 && p.output == outputJSON:
+		return usagef(cmd, "a command is missing")
+	case len(args) == 0:
 		return cmd.Help()
 	}
 	cmd.SuggestionsMinimumDistance = cmp.Or(cmd.SuggestionsMinimumDistance, 2)

@@ -170,15 +170,20 @@ func (p *program) runsShowCommand() *cobra.Command {
 			}
 			defer history.Close()
 			run, err := history.Run(cmd.Context(), args[0])
-			if errors.Is(err, store.ErrNotFound) {
+			switch {
+			case errors.Is(err, store.ErrNotFound):
 				return usagef(cmd, "there is no run %q in the history", args[0])
-			}
-			if err != nil {
+			case errors.Is(err, store.ErrAmbiguous):
+				return usagef(cmd, "several runs begin with %q: give more of the id", args[0])
+			case err != nil:
 				return fmt.Errorf("reading the history: %w", err)
 			}
 			run = complete(run)
 			return p.answer(run, func(w *strings.Builder) {
 				fmt.Fprintf(w, "Run %s, started by %s at %s", run.ID, run.Trigger, run.Started.UTC().Format("2006-01-02 15:04:05 UTC"))
+				if run.ApprovedBy != "" {
+					fmt.Fprintf(w, ", approved by %s", printable(run.ApprovedBy))
+				}
 				if !run.Finished.IsZero() {
 					fmt.Fprintf(w, ", took %s", run.Finished.Sub(run.Started).Round(time.Millisecond))
 				}

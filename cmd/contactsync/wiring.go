@@ -112,7 +112,9 @@ func (p *program) openStore(ctx context.Context, c config.Config, a access) (*st
 	if a == readWrite {
 		open = store.Open
 	}
-	opened, err := open(ctx, c.Store, store.Options{Desk: c.Zendesk.URL, Now: p.Now})
+	// Links found by another field are others, although the account is the same.
+	desk := c.Zendesk.URL + " " + c.Zendesk.ProjectField
+	opened, err := open(ctx, c.Store, store.Options{Desk: desk, Now: p.Now})
 	if errors.Is(err, store.ErrAddress) {
 		return nil, wrong("store", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 	"contactsync/contacts"
 	fakegitlab "contactsync/internal/fakes/gitlab"
 	fakezendesk "contactsync/internal/fakes/zendesk"
+	"contactsync/store"
 )
 
 const (
@@ -255,6 +257,18 @@ func (r result) keepsQuietOf(texts ...string) result {
 		}
 	}
 	return r
+}
+
+// record puts a run into the history that has begun.
+func (w *world) record(run contactsync.Run) {
+	w.Helper()
+	history, err := store.Open(w.Context(), "sqlite:"+filepath.Join(w.dir, "contactsync.db"), store.Options{})
+	if err != nil {
+		w.Fatal(err)
+	}
+	if err := errors.Join(history.BeginRun(w.Context(), run), history.Close()); err != nil {
+		w.Fatal(err)
+	}
 }
 
 // atDesk lists the members of the organization, sorted: "Name <address>".
