@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"contactsync"
+	"contactsync/contacts"
 	fakegitlab "contactsync/internal/fakes/gitlab"
 	fakezendesk "contactsync/internal/fakes/zendesk"
 )
@@ -503,11 +504,89 @@ func TestExport(t *testing.T) {
 		t.Errorf("what was exported does not sync to no change: %s %+v\n%s", run.Status, run.Changes, written)
 	}
 	w.run("export", org, "--out", out).ends(2).says("--force replaces it")
-	w.run("export", "999999").ends(1).says("(no_org_found)")
-	var document struct{ Error contactsync.Failure }
-	w.json(&document, "export", "999999").ends(1)
-	if document.Error.Class != contactsync.ClassNoOrgFound {
+}
+
+// Members whom a file cannot list are named with the reason, and they stay members.
+func TestExportNamesWhomItLeavesOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	org := fmt.Sprint(w.org)
+	nameless := w.desk.AddUser(fakezendesk.User{Name: "Nameless\x1b[2J", Organizations: []int64{w.org}})
+	odd := w.member("Odd", "odd@localhost")
+	noAddress := fmt.Sprintf("person %d (Nameless\ufffd[2J) left out: has no e-mail address\n", nameless)
+	noMail := fmt.Sprintf("person %d (Odd) left out: mail cannot reach odd@localhost\n", odd)
+	w.run("export", org).ends(1).says("(file_empty)", "organization "+org+" has no members whom a contacts file can list", noAddress, noMail)
+
+	w.member("Ada Lovelace", "ada@example.com")
+	r := w.run("export", org).ends(0)
+	if want := noAddress + noMail + "2 members are not in the file. They stay members: a sync never removes them.\n"; r.stderr != want {
+		t.Errorf("standard error says\n%s\nwant\n%s", r.stderr, want)
+	}
+	w.pushText(r.stdout)
+	var document struct {
+		Organization, YAML string
+		Contacts           int
+		LeftOut            []struct{ Person, Name, Reason string } `json:"left_out"`
+	}
+	if r := w.json(&document, "export", org).ends(0); r.stderr != "" {
+		t.Errorf("programs find it in the document, but standard error says %s", r.stderr)
+	}
+	if left := document.LeftOut; document.Contacts != 1 || len(left) != 2 || left[1].Person != fmt.Sprint(odd) || left[1].Name != "Odd" ||
+		left[1].Reason != "mail cannot reach odd@localhost" {
 		t.Errorf("got %+v", document)
+	}
+	w.run("sync", fmt.Sprint(project)).ends(0)
+	if got := w.desk.MembersOf(w.org); len(got) != 3 {
+		t.Errorf("%d people are members after the sync, want 3", len(got))
+	}
+}
+
+// A failure tells what to do about this command: where nobody has pushed anything, nobody needs to push again.
+func TestRemediesFitTheCommand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	org, empty := fmt.Sprint(w.org), fmt.Sprint(w.organization("Empty", 0))
+	for _, c := range numbered(contacts.MaxContacts + 1) {
+		w.member(c.Name, string(c.Email))
+	}
+	table := "name,email\n"
+	for _, c := range numbered(contacts.MaxContacts + 1) {
+		table += c.Name + "," + string(c.Email) + "\n"
+	}
+	file := func(name, text string) string {
+		name = filepath.Join(w.dir, name)
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return name
+	}
+	good := file("good.yaml", "- name: Ada Lovelace\n  email: ada@example.com\n")
+	for _, test := range []struct {
+		args           []string
+		class          contactsync.Class
+		detail, remedy string
+	}{
+		{[]string{"export", "999999"}, contactsync.ClassNoOrgFound, "999999", ""},
+		{[]string{"export", "abc"}, contactsync.ClassNoOrgFound, "abc", ""},
+		{[]string{"plan", "--file", good, "--organization", "999999"}, contactsync.ClassNoOrgFound, "999999", ""},
+		{[]string{"plan", "--file", good + ".not", "--organization", org}, contactsync.ClassFileMissing, "no such file", "Check the path"},
+		{[]string{"export", empty}, contactsync.ClassFileEmpty, "organization " + empty + " has no members to export", "by hand"},
+		{[]string{"export", org}, contactsync.ClassFileTooLarge, "5001", "export again"},
+		{[]string{"import", good + ".not"}, contactsync.ClassFileMissing, "no such file", "Check the path"},
+		{[]string{"import", file("large.csv", table)}, contactsync.ClassFileTooLarge, "5001", "import again"},
+		{[]string{"import", file("none.csv", "name,email\n")}, contactsync.ClassFileEmpty, "no contacts below it", "import that file"},
+		{[]string{"import", file("other.csv", "colour,size\nred,3\n")}, contactsync.ClassContactInvalid, "other.csv", "import again"},
+	} {
+		var document struct{ Error contactsync.Failure }
+		w.run(append(test.args, "--output", "json")...).ends(1).decodeLoosely(&document)
+		got := document.Error
+		if got.Class != test.class || !strings.Contains(got.Detail, test.detail) || !strings.Contains(got.Remedy, test.remedy) ||
+			strings.Contains(got.Remedy, "push") || got.Who != contactsync.WhoOperator || got.Retry != contactsync.RetryNo {
+			t.Errorf("%v: got %+v", test.args, got)
+		}
+		if test.class == contactsync.ClassNoOrgFound && got.Remedy == test.class.Info().Remedy {
+			t.Errorf("%v: %q is for organizations that a project lacks", test.args, got.Remedy)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,6 +73,19 @@ func describe(err error) (errorDocument, int) {
 		}}, statusWrong
 	default:
 		return errorDocument{Error: contactsync.FailureOf(err)}, contactsync.ExitCode(err)
+	}
+}
+
+// onTheSpot is an error of a file that this command reads or makes: nobody has pushed it, so whoever runs the command
+// mends it. Errors that no push would mend, and remedies that say more, stay as they are.
+func onTheSpot(err error, remedy string) error {
+	var classed *contactsync.Error
+	if !errors.As(err, &classed) || classed.Class.Info().Retry != contactsync.RetryOnCommit {
+		return err
+	}
+	return &contactsync.Error{
+		Class: classed.Class, Detail: err.Error(), Err: err,
+		Who: contactsync.WhoOperator, Retry: contactsync.RetryNo, Remedy: cmp.Or(classed.Remedy, remedy),
 	}
 }
 

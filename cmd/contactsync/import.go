@@ -15,11 +15,12 @@ const maxCSV = 64 << 20
 
 // fileDocument is what import and export answer: the file that they made.
 type fileDocument struct {
-	Organization string       `json:"organization,omitempty"` // that was exported
-	Contacts     int          `json:"contacts"`
-	Dropped      []droppedRow `json:"dropped,omitempty"`
-	Out          string       `json:"out,omitempty"`  // where it was written to
-	YAML         string       `json:"yaml,omitempty"` // its text, where it was not written to a file
+	Organization string          `json:"organization,omitempty"` // that was exported
+	Contacts     int             `json:"contacts"`
+	Dropped      []droppedRow    `json:"dropped,omitempty"`  // by import
+	LeftOut      []leftOutMember `json:"left_out,omitempty"` // by export
+	Out          string          `json:"out,omitempty"`      // where it was written to
+	YAML         string          `json:"yaml,omitempty"`     // its text, where it was not written to a file
 }
 
 // droppedRow is a row of a CSV that gave no contact.
@@ -58,7 +59,7 @@ standard error, with the reason. Needs no configuration and no network.`,
 			}
 			csv, err := contacts.ReadCSV(content)
 			if err != nil {
-				return fmt.Errorf("reading %s: %w", args[0], err)
+				return onTheSpot(fmt.Errorf("reading %s: %w", args[0], err), "Correct the table, and import again.")
 			}
 			document := fileDocument{Contacts: len(csv.Contacts)}
 			for _, dropped := range csv.Dropped {
@@ -67,7 +68,8 @@ standard error, with the reason. Needs no configuration and no network.`,
 			if err := p.tellDropped(args[0], document.Dropped); err != nil {
 				return err
 			}
-			return p.deliver(cmd, flags, contacts.File{Contacts: csv.Contacts}, document)
+			err = p.deliver(cmd, flags, contacts.File{Contacts: csv.Contacts}, document)
+			return onTheSpot(err, "One file cannot list so many. Leave out of the table who is no contact any more, and import again.")
 		},
 	}
 	flags.register(cmd)

@@ -119,7 +119,7 @@ func (p *program) readInput(name string, limit int64) ([]byte, error) {
 	if name == "-" {
 		content, err := io.ReadAll(io.LimitReader(p.Stdin, limit))
 		if err != nil {
-			return nil, contactsync.Errorf(contactsync.ClassFileMissing, "reading standard input: %w", err)
+			return nil, onTheSpot(contactsync.Errorf(contactsync.ClassFileMissing, "reading standard input: %w", err), "Look what the input comes from.")
 		}
 		return content, nil
 	}
@@ -132,7 +132,7 @@ func (p *program) readInput(name string, limit int64) ([]byte, error) {
 		}
 		return nil, &contactsync.Error{
 			Class: contactsync.ClassFileMissing, Detail: fmt.Sprintf("reading %s: %s", name, reason), Err: err,
-			Who: contactsync.WhoOperator, Remedy: "Name a file that exists and can be read.",
+			Who: contactsync.WhoOperator, Retry: contactsync.RetryNo, Remedy: "Check the path: the file must exist, and you must be allowed to read it.",
 		}
 	}
 	return content, nil
