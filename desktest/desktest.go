@@ -59,7 +59,11 @@ type Capability struct {
 // Capabilities returns what a desk can do beyond the Desk interface, for the table in the documentation.
 func Capabilities(desk contactsync.Desk) []Capability {
 	_, rename := desk.(contactsync.Renamer)
-	return []Capability{{Name: "rename members", Has: rename}}
+	_, share := desk.(contactsync.Sharer)
+	return []Capability{
+		{Name: "rename members", Has: rename},
+		{Name: "tell whether a person may belong to several organizations", Has: share},
+	}
 }
 
 const project = int64(4711)

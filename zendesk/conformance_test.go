@@ -150,7 +150,10 @@ func TestConformance(t *testing.T) {
 func TestCapabilities(t *testing.T) {
 	desk, err := zendesk.New(zendesk.Options{URL: "https://example.zendesk.com", ClientID: "a", ClientSecret: "b"})
 	wantNoError(t, err)
-	want := []desktest.Capability{{Name: "rename members", Has: true}}
+	want := []desktest.Capability{
+		{Name: "rename members", Has: true},
+		{Name: "tell whether a person may belong to several organizations", Has: true},
+	}
 	if got := desktest.Capabilities(desk); !slices.Equal(got, want) {
 		t.Errorf("Capabilities = %v, want %v", got, want)
 	}
