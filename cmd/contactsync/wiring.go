@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"contactsync"
 	"contactsync/config"
 	"contactsync/gitlab"
 	"contactsync/gitrepo"
@@ -165,7 +166,12 @@ func (p *program) wrapped(transport http.RoundTripper) http.RoundTripper {
 
 // wrong names what an adapter does not accept of its configuration.
 func wrong(key string, err error) error {
-	return config.Problems{{Key: key, Message: "cannot be used: " + err.Error()}}
+	problem := config.Problem{Key: key, Message: "cannot be used: " + err.Error()}
+	var classed *contactsync.Error
+	if errors.As(err, &classed) {
+		problem.Remedy = classed.Remedy
+	}
+	return config.Problems{problem}
 }
 
 // newTransport carries all requests of the program: certificates are verified, proxies come from the environment,
