@@ -75,11 +75,11 @@ func Guard(plan Plan, policy Policy, now Circumstances) Plan {
 		switch {
 		case item.Action == contactsync.ActionCreate, item.Action == contactsync.ActionAdd, item.newcomer:
 			if holdAdditions {
-				item.hold(contactsync.ClassAdditionsHeld, tooMany("additions", additions, policy.HoldAdditions, plan.Members))
+				item.hold(contactsync.ClassAdditionsHeld, tooMany(additions, policy.HoldAdditions, plan.Members))
 			}
 		case item.Action == contactsync.ActionRemove:
 			if holdRemovals {
-				item.hold(contactsync.ClassRemovalsHeld, tooMany("removals", removals, policy.HoldRemovals, plan.Members))
+				item.hold(contactsync.ClassRemovalsHeld, tooMany(removals, policy.HoldRemovals, plan.Members))
 			} else if holdAdditions {
 				item.hold(contactsync.ClassRemovalsHeld, "held together with the additions")
 			}
@@ -103,9 +103,9 @@ func (i *Item) release() {
 	}
 }
 
-func tooMany(what string, count int, limit Threshold, members int) string {
-	return fmt.Sprintf("%d %s at once are more than the limit for %d members (%d, or %d %%)",
-		count, what, members, limit.Floor, limit.Percent)
+func tooMany(count int, limit Threshold, members int) string {
+	return fmt.Sprintf("%d at once, and the limit for %d members is %d, or %d %% of them where that is more",
+		count, members, limit.Floor, limit.Percent)
 }
 
 // Held returns the changes that wait for approval.

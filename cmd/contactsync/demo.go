@@ -80,7 +80,7 @@ func (p *program) followPushes(ctx context.Context, s *stage) error {
 	if err := p.say("%s", s.opening()); err != nil {
 		return err
 	}
-	if err := p.show(s.syncNow(ctx)); err != nil {
+	if err := p.show(s.syncNow(ctx, contactsync.TriggerCommand)); err != nil {
 		return err
 	}
 	if err := p.say("%s", s.invitation()); err != nil {
@@ -93,7 +93,7 @@ func (p *program) followPushes(ctx context.Context, s *stage) error {
 			if err := p.say("\nA push arrived."); err != nil {
 				return err
 			}
-			if err := p.show(s.syncNow(ctx)); err != nil {
+			if err := p.show(s.syncNow(ctx, contactsync.TriggerHook)); err != nil {
 				return err
 			}
 		}

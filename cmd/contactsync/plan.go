@@ -29,7 +29,7 @@ in the store. With --file and --organization it plans a file of this machine aga
 Exit status: 0, or with --exit-code 5 when there are changes; 1 when there can be no plan.`,
 		Example: `  contactsync plan 123
   contactsync plan --file contacts.yaml --organization 380989798980
-  contactsync plan 123 --exit-code || echo "something would change"`,
+  contactsync plan 123 --exit-code; test $? -eq 5 && echo "something would change"`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			local := flags.file != "" || flags.organization != ""
 			switch {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"time"
@@ -85,6 +86,13 @@ func (s *stage) startForge(ctx context.Context, listen string) error {
 			}
 		},
 	})
+	if errors.Is(err, exec.ErrNotFound) {
+		return &contactsync.Error{
+			Class: contactsync.ClassInternal, Detail: err.Error(), Err: err,
+			Who: contactsync.WhoOperator, Retry: contactsync.RetryNo,
+			Remedy: "Install git (on Debian: apt-get install git), then start the demo again.",
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -164,7 +172,7 @@ Change contacts.yaml, commit, push, and look here. Try to
    - delete most of the contacts
    - add sophie@example.org, who belongs to another organization
 
-In another terminal contactsync itself works too:
+In another terminal contactsync itself works too ("go install ./cmd/contactsync" puts it beside Go's own programs):
 
    export CONTACTSYNC_CONFIG=%s
    contactsync plan %d
@@ -193,8 +201,8 @@ func (s *stage) push(ctx context.Context, message, file string) error {
 	}
 }
 
-func (s *stage) syncNow(ctx context.Context) contactsync.Run {
-	return s.systems.pipeline.Sync(ctx, s.project, contactsync.TriggerHook)
+func (s *stage) syncNow(ctx context.Context, trigger contactsync.Trigger) contactsync.Run {
+	return s.systems.pipeline.Sync(ctx, s.project, trigger)
 }
 
 // atDesk lists the organization's contacts as the desk has them, see names.

@@ -173,7 +173,7 @@ func (t *story) play(ctx context.Context, status contactsync.Status) (contactsyn
 	if err := t.prompt("sync"); err != nil {
 		return contactsync.Run{}, err
 	}
-	run := t.syncNow(ctx)
+	run := t.syncNow(ctx, contactsync.TriggerCommand)
 	if err := t.reveal(run); err != nil {
 		return run, err
 	}
