@@ -172,7 +172,7 @@ Change contacts.yaml, commit, push, and look here. Try to
    - delete most of the contacts
    - add sophie@example.org, who belongs to another organization
 
-In another terminal contactsync itself works too ("go install ./cmd/contactsync" puts it beside Go's own programs):
+In another terminal contactsync itself works too (install it with "go install ./cmd/contactsync"):
 
    export CONTACTSYNC_CONFIG=%s
    contactsync plan %d
