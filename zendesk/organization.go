@@ -34,9 +34,9 @@ const (
 	// listEvery is the most that it comes to.
 	listPageEvery = 9 * time.Second
 	listEvery     = 3 * time.Minute
-	// listFresh is how many organizations are listed to find a link that is too new for the export. Larger
-	// accounts wait for the export, which lags by a minute.
-	listFresh = 2000
+	// listFresh is how many organizations are listed to find a link that is too new for the export: as many as offset
+	// paging reaches, side by side. Larger accounts wait for the export, which lags by a minute.
+	listFresh = offsetDepth
 	// searchPages is how far a search may be paged: 1,000 results.
 	searchPages = 10
 )
