@@ -37,7 +37,8 @@ type Sources struct {
 // A secret x may be given as x_file instead: the name of a file that holds it, relative to the configuration file or,
 // in a variable, to the working directory. A list of secrets is one a line there.
 //
-// The error, if any, is Problems: everything that is wrong, at once.
+// The error, if any, is Problems: everything that is wrong, at once. The Config is then what could be read, good for
+// telling what is missing beside it and for nothing else.
 func Load(sources Sources) (Config, error) {
 	c := Default()
 	l := loader{dir: sources.Dir, env: environment(sources.Env), values: map[string]given{}}
@@ -60,11 +61,8 @@ func Load(sources Sources) (Config, error) {
 	c.tidy()
 	// A value that could not be set is not judged again: what is there is its default.
 	l.problems = append(l.problems, c.check(keys)...)
-	if err := l.problems.orNil(); err != nil {
-		return Config{}, err
-	}
 	c.warnings = l.strangeVariables(keys)
-	return c, nil
+	return c, l.problems.orNil()
 }
 
 // Warnings are what is probably a mistake but cannot be refused: variables that begin like ours and mean nothing.

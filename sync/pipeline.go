@@ -207,8 +207,12 @@ func (p *Pipeline) consent(ctx context.Context, project int64, plan Plan, baseli
 			return plan, fmt.Errorf("looking up the approved plan: %w", err)
 		}
 		if remainder != digest {
+			waiting := "nothing was changed"
+			if len(plan.Held()) == 0 {
+				waiting = "nothing waits for an approval now, and nothing was changed"
+			}
 			return plan, contactsync.Errorf(contactsync.ClassPlanChanged,
-				"the approval names the plan %s, but the plan is now %s; nothing was changed", consent.digest, digest)
+				"the approval names the plan %s, but the plan is now %s; %s", consent.digest, digest, waiting)
 		}
 	}
 	if len(plan.Held()) == 0 {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,14 +61,21 @@ func (p *program) open(ctx context.Context, watch sync.Observer, a access) (*sys
 // configuration reads the configuration, and refuses one that lacks what the purpose needs.
 func (p *program) configuration(purpose config.Purpose) (config.Config, error) {
 	settings, err := config.Load(config.Sources{File: p.configFile, Env: p.Env})
-	if err != nil {
+	var problems config.Problems
+	if err != nil && !errors.As(err, &problems) {
 		return settings, err
 	}
 	for _, warning := range settings.Warnings() {
 		p.log().Warn(warning.String())
 	}
-	if missing := settings.Missing(purpose); len(missing) > 0 {
-		return settings, config.Problems(missing)
+	for _, missing := range settings.Missing(purpose) {
+		// A key whose file cannot be read, say, is wrong and not missing.
+		if !slices.ContainsFunc(problems, func(wrong config.Problem) bool { return strings.TrimSuffix(wrong.Key, "_file") == missing.Key }) {
+			problems = append(problems, missing)
+		}
+	}
+	if len(problems) > 0 {
+		return settings, problems
 	}
 	return settings, nil
 }
