@@ -175,7 +175,7 @@ func TestProjectErrors(t *testing.T) {
 		{name: "not GitLab", prepare: func(h *house) { h.Inject(fake.Fault{Status: 404, Body: "<html>nothing here</html>"}) }, class: contactsync.ClassRepositoryUnreachable, words: []string{"status 404", "check gitlab.url"}},
 		{name: "sign-in page", prepare: func(h *house) { h.Inject(fake.Fault{Status: 200, Body: "<html>sign in</html>"}) }, class: contactsync.ClassRepositoryUnreachable, words: []string{"cannot be understood"}},
 		{name: "broken server", prepare: answer(500, `{"message":"500 Internal Server Error"}`), class: contactsync.ClassRepositoryUnreachable, words: []string{"status 500", "500 Internal Server Error"}},
-		{name: "not implemented", prepare: answer(501, ``), class: contactsync.ClassRepositoryUnreachable, words: []string{"status 501"}},
+		{name: "unknown to the server", prepare: answer(501, ``), class: contactsync.ClassRepositoryUnreachable, words: []string{"status 501"}},
 		{name: "another project", prepare: answer(200, `{"id":8,"path_with_namespace":"a/b"}`), class: contactsync.ClassRepositoryUnreachable, words: []string{"about project 8"}},
 		{name: "a path that leads away", prepare: answer(200, `{"id":4711,"path_with_namespace":"a/../../b"}`), class: contactsync.ClassRepositoryUnreachable, words: []string{"cannot be understood"}},
 		{name: "a token repeated", prepare: answer(400, `{"message":"bad `+token+`\nno"}`), class: contactsync.ClassRepositoryUnreachable, words: []string{"bad [hidden] no"}},

@@ -45,21 +45,17 @@ func noWait(t *testing.T) func(context.Context, time.Duration) error {
 
 func mustOpen(t testing.TB, address string, options store.Options) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), address, options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Errorf("closing: %v", err)
-		}
-	})
-	return s
+	return must(t, store.Open, address, options)
 }
 
 func mustView(t testing.TB, address string, options store.Options) *store.Store {
 	t.Helper()
-	s, err := store.View(t.Context(), address, options)
+	return must(t, store.View, address, options)
+}
+
+func must(t testing.TB, open func(context.Context, string, store.Options) (*store.Store, error), address string, options store.Options) *store.Store {
+	t.Helper()
+	s, err := open(t.Context(), address, options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func BenchmarkPlan(b *testing.B) {
 			Complete: true, Role: contactsync.RoleContact, Elsewhere: contactsync.ElsewhereNo,
 		}})
 	}
-	policy := sync.DefaultPolicy()
+	policy := defaultPolicy()
 	b.ReportAllocs()
 	for b.Loop() {
 		plan, err := sync.Make(state, policy)

@@ -144,11 +144,6 @@ type SweepThreshold struct {
 	Contacts      Threshold // removals over all organizations, against all members
 }
 
-// DefaultSweepThreshold is what operators get who configure nothing.
-func DefaultSweepThreshold() SweepThreshold {
-	return SweepThreshold{Organizations: 3, Contacts: Threshold{Floor: 50, Percent: 5}}
-}
-
 // GuardSweep returns the plans of one sweep, all their removals held when more organizations would lose members than
 // the threshold allows, or more contacts in all. Plans that pass are returned as they are.
 func GuardSweep(plans []Plan, threshold SweepThreshold) []Plan {

@@ -10,7 +10,7 @@ import (
 
 // The thresholds let small changes and small organizations pass, and stop exactly above max(floor, percent).
 func TestThresholds(t *testing.T) {
-	removals, additions := sync.DefaultPolicy().HoldRemovals, sync.DefaultPolicy().HoldAdditions
+	removals, additions := defaultPolicy().HoldRemovals, defaultPolicy().HoldAdditions
 	tests := []struct {
 		threshold      sync.Threshold
 		count, members int
@@ -49,7 +49,7 @@ func losing(t *testing.T, org string, members, removed int) sync.Plan {
 			state.Contacts = append(state.Contacts, contactsync.Contact{Name: string(address), Email: address})
 		}
 	}
-	plan, err := sync.Make(state, sync.DefaultPolicy())
+	plan, err := sync.Make(state, defaultPolicy())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestSweepIsHeldAsAWhole(t *testing.T) {
 				total += lost
 			}
 			held := 0
-			for _, plan := range sync.GuardSweep(plans, sync.DefaultSweepThreshold()) {
+			for _, plan := range sync.GuardSweep(plans, defaultSweep) {
 				held += len(plan.Held())
 			}
 			want := 0
@@ -105,14 +105,14 @@ func TestMakeRefusesToGuess(t *testing.T) {
 			ID: "1", Addresses: []contactsync.Email{"ada@example.com"}, Role: contactsync.RoleContact,
 		}}},
 	}
-	if plan, err := sync.Make(state, sync.DefaultPolicy()); err == nil {
+	if plan, err := sync.Make(state, defaultPolicy()); err == nil {
 		t.Errorf("planned %+v", plan.Items)
 	}
 }
 
 // What remains of an approved plan stays approved; a change beyond it does not.
 func TestApprovalsCoverWhatTheyName(t *testing.T) {
-	policy := sync.DefaultPolicy()
+	policy := defaultPolicy()
 	larger := sync.Guard(losing(t, "42", 20, 10), policy, sync.Circumstances{})
 	approval := larger.Approve()
 	for removed, wantHeld := range map[int]int{10: 0, 9: 0, 11: 11} {

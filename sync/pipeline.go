@@ -307,7 +307,7 @@ func (p *Pipeline) parse(content []byte, today contactsync.Date) (contacts.File,
 	if err := contacts.Err(problems); err != nil {
 		return contacts.File{}, err
 	}
-	wanted := len(Wanted(file.Contacts, today))
+	wanted := len(wantedOf(file.Contacts, today))
 	if wanted == 0 {
 		return contacts.File{}, contactsync.Errorf(contactsync.ClassFileEmpty,
 			"the last day of every contact in the file has passed, so it lists nobody; nobody was removed")

@@ -16,6 +16,19 @@ import (
 
 var now = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
+// defaultPolicy and defaultSweep are the written design's numbers; that the configuration has the same ones is its own
+// test's business.
+func defaultPolicy() sync.Policy {
+	return sync.Policy{
+		PeopleElsewhere: sync.RefuseElsewhere,
+		Names:           sync.NamesFromFile,
+		HoldRemovals:    sync.Threshold{Floor: 3, Percent: 30},
+		HoldAdditions:   sync.Threshold{Floor: 100, Percent: 100},
+	}
+}
+
+var defaultSweep = sync.SweepThreshold{Organizations: 3, Contacts: sync.Threshold{Floor: 50, Percent: 5}}
+
 // bench is a pipeline over a desk, a store and a file that a test can change.
 type bench struct {
 	desk       *memoryDesk
@@ -29,7 +42,7 @@ type bench struct {
 }
 
 func newBench() *bench {
-	return &bench{desk: newMemoryDesk(), store: newMemoryStore(), policy: sync.DefaultPolicy(), now: now}
+	return &bench{desk: newMemoryDesk(), store: newMemoryStore(), policy: defaultPolicy(), now: now}
 }
 
 func (b *bench) Project(_ context.Context, id int64) (contactsync.Project, error) {

@@ -31,7 +31,7 @@ const (
 )
 
 // Policy is what an operator decides about plans. The zero Policy is the most careful one: it refuses people of other
-// organizations and holds every addition and removal. Start from DefaultPolicy.
+// organizations and holds every addition and removal.
 type Policy struct {
 	PeopleElsewhere PeopleElsewhere
 	Names           Names
@@ -39,16 +39,6 @@ type Policy struct {
 	MaxContacts     int                 // 0: no limit
 	HoldRemovals    Threshold
 	HoldAdditions   Threshold
-}
-
-// DefaultPolicy is what operators get who configure nothing.
-func DefaultPolicy() Policy {
-	return Policy{
-		PeopleElsewhere: RefuseElsewhere,
-		Names:           NamesFromFile,
-		HoldRemovals:    Threshold{Floor: 3, Percent: 30},
-		HoldAdditions:   Threshold{Floor: 100, Percent: 100},
-	}
 }
 
 // State is everything that a plan is made from.
@@ -89,8 +79,8 @@ type Plan struct {
 	digest string // of what Make planned: what becomes of the items does not change it
 }
 
-// Wanted returns the contacts who are to be members today: those whose last day has not passed.
-func Wanted(list []contactsync.Contact, today contactsync.Date) []contactsync.Contact {
+// wantedOf returns the contacts who are to be members today: those whose last day has not passed.
+func wantedOf(list []contactsync.Contact, today contactsync.Date) []contactsync.Contact {
 	wanted := make([]contactsync.Contact, 0, len(list))
 	for _, c := range list {
 		if c.Expires == "" || c.Expires >= today {
@@ -105,7 +95,7 @@ func Wanted(list []contactsync.Contact, today contactsync.Date) []contactsync.Co
 // own record names the organization must be among its members (desk_unreadable).
 func Make(state State, policy Policy) (Plan, error) {
 	p := newPlanner(state, policy)
-	for _, c := range Wanted(state.Contacts, state.Today) {
+	for _, c := range wantedOf(state.Contacts, state.Today) {
 		p.place(c)
 	}
 	if p.contradiction != nil {
@@ -134,7 +124,7 @@ type planner struct {
 	heirs     map[int]contactsync.Email  // member → the contact that says it was this member before
 	kept      map[int]contactsync.Change // member → why it stays although nobody lists it any more
 	additions map[string]bool            // people who are being added already
-	// contradiction is the first sign that the list of members is not all there.
+	// contradiction is a sign that the list of members is not all there.
 	contradiction error
 	plan          Plan
 }
@@ -219,9 +209,9 @@ func (p *planner) place(c contactsync.Contact) {
 // placeExisting adds a person whom the desk knows and who is no member yet, or says why not.
 func (p *planner) placeExisting(c contactsync.Contact, person contactsync.Person) {
 	if person.Here {
-		p.contradiction = cmp.Or(p.contradiction, error(contactsync.Errorf(contactsync.ClassDeskUnreadable,
+		p.contradiction = contactsync.Errorf(contactsync.ClassDeskUnreadable,
 			"the desk's record of person %s (%s) names organization %s, but the list of its members lacks the person; nothing was changed",
-			person.ID, c.Email, p.state.Organization.ID)))
+			person.ID, c.Email, p.state.Organization.ID)
 		return
 	}
 	if reason := p.protection(person); reason != "" {
@@ -502,15 +492,15 @@ func (p Plan) Changes() []contactsync.Change {
 	return changes
 }
 
-// Undecided returns the members whose renaming waits on what is not known of them: whether they belong elsewhere, and
+// undecided returns the members whose renaming waits on what is not known of them: whether they belong elsewhere, and
 // while addresses are protected, what other addresses they have. Make renames nobody before it knows.
-func Undecided(state State, policy Policy) ([]contactsync.Member, error) {
+func undecided(state State, policy Policy) ([]contactsync.Member, error) {
 	hopeful := state
 	hopeful.Members = slices.Clone(state.Members)
-	undecided := make(map[string]contactsync.Member)
+	open := make(map[string]contactsync.Member)
 	for i, m := range state.Members {
 		if m.Elsewhere == contactsync.ElsewhereUnknown || len(policy.Protected) > 0 && !m.Complete {
-			undecided[m.ID] = m
+			open[m.ID] = m
 		}
 		if m.Elsewhere == contactsync.ElsewhereUnknown {
 			hopeful.Members[i].Elsewhere = contactsync.ElsewhereNo
@@ -523,7 +513,7 @@ func Undecided(state State, policy Policy) ([]contactsync.Member, error) {
 	}
 	var members []contactsync.Member
 	for _, item := range plan.Items {
-		if m, ok := undecided[item.Person]; ok && item.Action == contactsync.ActionRename {
+		if m, ok := open[item.Person]; ok && item.Action == contactsync.ActionRename {
 			members = append(members, m)
 		}
 	}

@@ -142,20 +142,20 @@ func (p *Pipeline) complete(ctx context.Context, state State) (State, error) {
 	if !canRename {
 		return state, nil
 	}
-	undecided, err := Undecided(state, p.Policy)
-	if err != nil || len(undecided) == 0 {
+	doubtful, err := undecided(state, p.Policy)
+	if err != nil || len(doubtful) == 0 {
 		return state, err
 	}
 	p.step("checking whom a rename would touch")
 	if len(p.Policy.Protected) > 0 {
-		if err := p.addresses(ctx, &state, undecided); err != nil {
+		if err := p.addresses(ctx, &state, doubtful); err != nil {
 			return state, err
 		}
-		if undecided, err = Undecided(state, p.Policy); err != nil || len(undecided) == 0 {
+		if doubtful, err = undecided(state, p.Policy); err != nil || len(doubtful) == 0 {
 			return state, err
 		}
 	}
-	decided, err := renamer.Elsewhere(p.progress(ctx), org, undecided)
+	decided, err := renamer.Elsewhere(p.progress(ctx), org, doubtful)
 	if err != nil {
 		return state, err
 	}
@@ -196,7 +196,7 @@ func unmatched(state State) ([]contactsync.Email, []contactsync.Member) {
 	}
 	wanted := make(map[contactsync.Email]bool)
 	var addresses []contactsync.Email
-	for _, c := range Wanted(state.Contacts, state.Today) {
+	for _, c := range wantedOf(state.Contacts, state.Today) {
 		wanted[c.Email] = true
 		if !have[c.Email] {
 			addresses = append(addresses, c.Email)
