@@ -61,17 +61,18 @@ func ReadCSV(content []byte) (CSV, error) {
 		return CSV{}, err
 	}
 	if len(result.Contacts) == 0 {
-		detail := "the CSV file has a header, and no contacts below it"
 		if len(result.Dropped) > 0 {
 			first := result.Dropped[0]
-			detail = fmt.Sprintf("no row of the CSV file gave a contact; row %d: %s", first.Row, first.Reason)
+			return result, csvError(contactsync.ClassFileEmpty, allDroppedRemedy,
+				"no row of the CSV file gave a contact; row %d: %s", first.Row, first.Reason)
 		}
-		return result, csvError(contactsync.ClassFileEmpty, noContactsRemedy, "%s", detail)
+		return result, csvError(contactsync.ClassFileEmpty, noContactsRemedy, "the CSV file has a header, and no contacts below it")
 	}
 	return result, nil
 }
 
 const (
+	allDroppedRemedy = "Correct the rows that were dropped, each for its reason, and import the file again."
 	noContactsRemedy = "Export again with a column for the name and one for the e-mail address, and import that file."
 	encodingRemedy   = `Save the file as "CSV UTF-8", and import again.`
 	headerRemedy     = `Write a first line that names the columns, such as "name,email", and import again.`

@@ -58,15 +58,17 @@ standard error, with the reason. Needs no configuration and no network.`,
 				return err
 			}
 			csv, err := contacts.ReadCSV(content)
-			if err != nil {
-				return onTheSpot(fmt.Errorf("reading %s: %w", args[0], err), "Correct the table, and import again.")
-			}
 			document := fileDocument{Contacts: len(csv.Contacts)}
 			for _, dropped := range csv.Dropped {
 				document.Dropped = append(document.Dropped, droppedRow(dropped))
 			}
-			if err := p.tellDropped(args[0], document.Dropped); err != nil {
-				return err
+			if err != nil || p.output == outputText { // else the document has them
+				if err := p.tellDropped(args[0], document.Dropped); err != nil {
+					return err
+				}
+			}
+			if err != nil {
+				return onTheSpot(fmt.Errorf("reading %s: %w", args[0], err), "Correct the table, and import again.")
 			}
 			err = p.deliver(cmd, flags, contacts.File{Contacts: csv.Contacts}, document)
 			return onTheSpot(err, "One file cannot list so many. Leave out of the table who is no contact any more, and import again.")
@@ -77,9 +79,6 @@ standard error, with the reason. Needs no configuration and no network.`,
 }
 
 func (p *program) tellDropped(name string, rows []droppedRow) error {
-	if len(rows) == 0 || p.output == outputJSON { // the document has them
-		return nil
-	}
 	var text strings.Builder
 	for _, row := range rows {
 		fmt.Fprintf(&text, "%s row %d (%s) dropped: %s\n", printable(name), row.Row, printable(row.Text), printable(row.Reason))
