@@ -171,6 +171,8 @@ func (s *Server) receivePack(w http.ResponseWriter, r *http.Request, p *project,
 		answerText(w, http.StatusInternalServerError, err.Error()+"\n")
 		return
 	}
+	// The pusher may be done before the push is queued, and whoever asks then must be told to wait.
+	defer s.pushes.expect()()
 	// Deferred, because an answer that is cut on purpose must not lose the push.
 	defer s.pushed(p, before, after, user)
 	maps.Copy(w.Header(), kept.header)

@@ -232,6 +232,7 @@ type queue struct {
 	mu      sync.Mutex
 	changed *sync.Cond
 	items   []announcement
+	coming  int // senders who have said that they will add something
 	busy    bool
 	closed  bool
 	done    chan struct{}
@@ -271,6 +272,19 @@ func (q *queue) next() (announcement, bool) {
 	return item, true
 }
 
+// expect makes wait wait for a sender who is about to add something, until the function that it returns is called.
+func (q *queue) expect() (added func()) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.coming++
+	return func() {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.coming--
+		q.changed.Broadcast()
+	}
+}
+
 func (q *queue) add(item announcement) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -281,7 +295,7 @@ func (q *queue) add(item announcement) {
 func (q *queue) wait() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for len(q.items) > 0 || q.busy {
+	for len(q.items) > 0 || q.busy || q.coming > 0 {
 		q.changed.Wait()
 	}
 }
