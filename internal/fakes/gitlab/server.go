@@ -272,7 +272,7 @@ func (q *queue) next() (announcement, bool) {
 	return item, true
 }
 
-// expect makes wait wait for a sender who is about to add something, until the function that it returns is called.
+// expect announces a sender who is about to add something: wait lasts until the function that it returns is called.
 func (q *queue) expect() (added func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
