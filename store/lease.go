@@ -24,7 +24,8 @@ const releaseTimeout = 10 * time.Second
 // is proven to be ours for three more quarters of its time. It is cancelled when the lease is lost. A goroutine that
 // ends with Hold renews the lease. The lease is given back at the end, also when work fails or panics.
 //
-// The clocks of all processes are taken to agree, as they do on one machine.
+// On SQLite the clocks of all processes are taken to agree, as they do on one machine. On PostgreSQL its own clock
+// decides who may take over, and each process only measures how much time has passed since it asked.
 //
 // Errors: work's own; ErrLeaseLost, classed internal and worth a prompt retry; the context's while waiting.
 func (s *Store) Hold(ctx context.Context, project int64, work func(context.Context) error) (err error) {
@@ -51,7 +52,7 @@ func (s *Store) Hold(ctx context.Context, project int64, work func(context.Conte
 		}
 	}()
 
-	err = work(contactsync.WithFence(ctx, h.fence))
+	err = work(contactsync.WithFence(context.WithValue(ctx, holdKey{}, h), h.fence))
 	if lost := context.Cause(ctx); errors.Is(lost, ErrLeaseLost) && contactsync.IsCanceled(err) {
 		return lost
 	}
@@ -66,25 +67,68 @@ type hold struct {
 	cancel  context.CancelCauseFunc
 
 	mu      sync.Mutex
-	renewed time.Time
-	expires int64 // in milliseconds, as the database has it
+	renewed time.Time // just before the database was asked
 	lost    error
 	trouble error // why the last renewal failed
+}
+
+type holdKey struct{}
+
+// writeHeld makes changes that only the holder of the project's lease may make. The lease is looked at in the same
+// transaction, so that a run which was taken for dead changes nothing that belongs to the one after it. Outside of
+// Hold it is a plain write.
+func (s *Store) writeHeld(ctx context.Context, doing string, changes func(tx) error) error {
+	h, held := ctx.Value(holdKey{}).(*hold)
+	return s.write(ctx, doing, func(tx tx) error {
+		if held {
+			ours, err := h.check(ctx, tx)
+			if err != nil {
+				return err
+			}
+			if !ours {
+				return h.loseTo("another process took the project over")
+			}
+		}
+		return changes(tx)
+	})
+}
+
+// check reports whether the lease is ours, and keeps it so until the transaction ends.
+func (h *hold) check(ctx context.Context, tx tx) (bool, error) {
+	now, err := h.store.leaseClock(ctx, tx)
+	if err != nil {
+		return false, err
+	}
+	n, err := tx.exec(ctx, `UPDATE lease SET expires_at = expires_at WHERE project = $1 AND fence = $2 AND expires_at > $3`,
+		h.project, h.number, now)
+	return n == 1, err
+}
+
+// leaseClock is the time that decides about leases, in milliseconds.
+func (s *Store) leaseClock(ctx context.Context, tx tx) (now int64, err error) {
+	if _, shared := tx.(postgresTx); !shared || !s.options.ownClock {
+		return millis(s.options.Now()), nil
+	}
+	err = tx.row(ctx, `SELECT (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint`).Scan(&now)
+	return now, err
 }
 
 func (s *Store) acquire(ctx context.Context, project int64) (*hold, error) {
 	doing := fmt.Sprintf("taking the lease of project %d", project)
 	for {
-		now := s.options.Now()
-		h := &hold{store: s, project: project, renewed: now, expires: millis(now.Add(s.options.LeaseTTL))}
+		h := &hold{store: s, project: project, renewed: s.options.Now()}
 		taken := false
-		err := s.write(ctx, doing, func(tx *sql.Tx) error {
+		err := s.write(ctx, doing, func(tx tx) error {
+			now, err := s.leaseClock(ctx, tx)
+			if err != nil {
+				return err
+			}
 			// One statement takes a free or expired lease; no row comes back while another holds it.
-			err := tx.QueryRowContext(ctx, `INSERT INTO lease (project, holder, fence, expires_at) VALUES ($1, $2, 1, $3)
+			err = tx.row(ctx, `INSERT INTO lease (project, holder, fence, expires_at) VALUES ($1, $2, 1, $3)
 				ON CONFLICT (project) DO UPDATE
 				SET holder = excluded.holder, fence = lease.fence + 1, expires_at = excluded.expires_at
 				WHERE lease.expires_at <= $4
-				RETURNING fence`, project, s.options.Holder, h.expires, millis(now)).Scan(&h.number)
+				RETURNING fence`, project, s.options.Holder, now+s.options.LeaseTTL.Milliseconds(), now).Scan(&h.number)
 			taken = err == nil
 			if errors.Is(err, sql.ErrNoRows) {
 				return nil
@@ -138,15 +182,14 @@ func (h *hold) renew(ctx context.Context, age time.Duration) error {
 	if now.Sub(h.renewed) < age {
 		return nil
 	}
-	expires := millis(now.Add(ttl))
 	var ours int64
-	err := h.store.write(ctx, fmt.Sprintf("renewing the lease of project %d", h.project), func(tx *sql.Tx) error {
-		done, err := tx.ExecContext(ctx, `UPDATE lease SET expires_at = $1 WHERE project = $2 AND fence = $3 AND expires_at > $4`,
-			expires, h.project, h.number, millis(now))
+	err := h.store.write(ctx, fmt.Sprintf("renewing the lease of project %d", h.project), func(tx tx) error {
+		clock, err := h.store.leaseClock(ctx, tx)
 		if err != nil {
 			return err
 		}
-		ours, err = done.RowsAffected()
+		ours, err = tx.exec(ctx, `UPDATE lease SET expires_at = $1 WHERE project = $2 AND fence = $3 AND expires_at > $4`,
+			clock+ttl.Milliseconds(), h.project, h.number, clock)
 		return err
 	})
 	if err != nil {
@@ -158,7 +201,7 @@ func (h *hold) renew(ctx context.Context, age time.Duration) error {
 	if ours == 0 {
 		return h.lose("another process took the project over")
 	}
-	h.renewed, h.expires, h.trouble = now, expires, nil
+	h.renewed, h.trouble = now, nil
 	// The process may have been frozen just now, and the lease may be over already.
 	if h.expired(h.store.options.Now()) {
 		return h.lose("renewing it took too long")
@@ -169,7 +212,18 @@ func (h *hold) renew(ctx context.Context, age time.Duration) error {
 // expired goes by both clocks: the one on the wall, which others see and which may be set back, and the one that
 // only ever goes forward but stands still while a machine sleeps.
 func (h *hold) expired(now time.Time) bool {
-	return millis(now) >= h.expires || now.Sub(h.renewed) >= h.store.options.LeaseTTL
+	ttl := h.store.options.LeaseTTL
+	return now.Sub(h.renewed) >= ttl || now.Round(0).Sub(h.renewed.Round(0)) >= ttl // Round(0) leaves the wall's alone
+}
+
+// loseTo is lose for a caller without the lock.
+func (h *hold) loseTo(why string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.lost == nil {
+		h.cancel(h.lose(why))
+	}
+	return h.lost
 }
 
 // lose notes that the lease is gone for good. The caller holds the lock.
@@ -190,8 +244,8 @@ func (h *hold) lose(why string) error {
 func (h *hold) release(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
-	return h.store.write(ctx, fmt.Sprintf("giving back the lease of project %d", h.project), func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE lease SET expires_at = 0 WHERE project = $1 AND fence = $2`, h.project, h.number)
+	return h.store.write(ctx, fmt.Sprintf("giving back the lease of project %d", h.project), func(tx tx) error {
+		_, err := tx.exec(ctx, `UPDATE lease SET expires_at = 0 WHERE project = $1 AND fence = $2`, h.project, h.number)
 		return err
 	})
 }

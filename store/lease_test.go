@@ -281,24 +281,25 @@ func TestRenewed(t *testing.T) {
 
 // Work's error and panic come out as they are, and the project is free at once.
 func TestHoldEndsClean(t *testing.T) {
-	t.Parallel()
-	s := mustOpen(t, newAddress(t), store.Options{Wait: noWait(t)})
-	mistake := errors.New("a mistake")
-	if err := s.Hold(t.Context(), 5, func(context.Context) error { return mistake }); !errors.Is(err, mistake) {
-		t.Errorf("got %v", err)
-	}
-	func() {
-		defer func() {
-			if got := recover(); got != "boom" {
-				t.Errorf("got %v", got)
-			}
+	onEach(t, func(t *testing.T, address string) {
+		s := mustOpen(t, address, store.Options{Wait: noWait(t)})
+		mistake := errors.New("a mistake")
+		if err := s.Hold(t.Context(), 5, func(context.Context) error { return mistake }); !errors.Is(err, mistake) {
+			t.Errorf("got %v", err)
+		}
+		func() {
+			defer func() {
+				if got := recover(); got != "boom" {
+					t.Errorf("got %v", got)
+				}
+			}()
+			_ = s.Hold(t.Context(), 5, func(context.Context) error { panic("boom") })
 		}()
-		_ = s.Hold(t.Context(), 5, func(context.Context) error { panic("boom") })
-	}()
-	// noWait would wait for ever for a project that is still taken.
-	if err := s.Hold(t.Context(), 5, func(context.Context) error { return nil }); err != nil {
-		t.Error(err)
-	}
+		// noWait would wait for ever for a project that is still taken.
+		if err := s.Hold(t.Context(), 5, func(context.Context) error { return nil }); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // A caller that gives up keeps the project until its work has come to an end, but its fence is shut.
@@ -336,27 +337,27 @@ func TestGivingUpWhileWaiting(t *testing.T) {
 // However processes ask, freeze, wake, renew and end: at no moment may two of them write for one project, and
 // nobody may write once a later one was let in.
 func TestHoldProperty(t *testing.T) {
-	t.Parallel()
-	address := newAddress(t)
-	project := int64(0)
-	var seen tally
-	rapid.Check(t, func(rt *rapid.T) {
-		project++ // of its own for each example, so that the file need not be made anew
-		var thrown any
-		synctest.Test(t, func(t *testing.T) {
-			defer func() { thrown = recover() }() // rapid fails by panicking, and wants to see it on its own goroutine
-			r := newRace(t, address, 3)
-			defer r.close(t)
-			rt.Repeat(actions(r, project, &seen))
+	onEach(t, func(t *testing.T, address string) {
+		project := int64(0)
+		var seen tally
+		rapid.Check(t, func(rt *rapid.T) {
+			project++ // of its own for each example, so that the file need not be made anew
+			var thrown any
+			synctest.Test(t, func(t *testing.T) {
+				defer func() { thrown = recover() }() // rapid fails by panicking, and wants to see it on its own goroutine
+				r := newRace(t, address, 3)
+				defer r.close(t)
+				rt.Repeat(actions(r, project, &seen))
+			})
+			if thrown != nil {
+				panic(thrown)
+			}
 		})
-		if thrown != nil {
-			panic(thrown)
+		t.Logf("%+v", seen)
+		if seen.passes == 0 || seen.refusals == 0 || seen.takeovers == 0 {
+			t.Error("the examples did not get anywhere")
 		}
 	})
-	t.Logf("%+v", seen)
-	if seen.passes == 0 || seen.refusals == 0 || seen.takeovers == 0 {
-		t.Error("the examples did not get anywhere")
-	}
 }
 
 // tally tells whether the examples were worth looking at.

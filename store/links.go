@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"contactsync"
@@ -15,12 +16,12 @@ import (
 // are memories: what the desk says now may differ.
 func (s *Store) Linked(ctx context.Context, project int64) ([]string, error) {
 	var organizations []string
-	err := s.read(ctx, fmt.Sprintf("reading the links of project %d", project), func(tx *sql.Tx) error {
+	err := s.read(ctx, fmt.Sprintf("reading the links of project %d", project), func(tx tx) error {
 		organizations = nil
 		return queryAll(ctx, tx, `SELECT organization FROM link WHERE desk = $1 AND project = $2 ORDER BY organization`,
-			[]any{s.options.Desk, project}, func(rows *sql.Rows) error {
+			[]any{s.options.Desk, project}, func(row scanner) error {
 				var organization string
-				if err := rows.Scan(&organization); err != nil {
+				if err := row.Scan(&organization); err != nil {
 					return err
 				}
 				organizations = append(organizations, organization)
@@ -30,8 +31,8 @@ func (s *Store) Linked(ctx context.Context, project int64) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.view != nil {
-		organizations = s.view.linked(organizations, project)
+	if s.links != nil {
+		organizations = s.links.linked(organizations, project)
 	}
 	return organizations, nil
 }
@@ -44,8 +45,8 @@ func (s *Store) SaveLinks(ctx context.Context, links []contactsync.Link, readUnt
 	for _, link := range links {
 		last[link.Organization] = link.Project
 	}
-	if s.view != nil {
-		s.view.saveLinks(last, readUntil)
+	if s.links != nil {
+		s.links.save(last, readUntil)
 		return nil
 	}
 	var saved, forgotten [][]any
@@ -56,7 +57,7 @@ func (s *Store) SaveLinks(ctx context.Context, links []contactsync.Link, readUnt
 			saved = append(saved, []any{s.options.Desk, organization, project})
 		}
 	}
-	return s.write(ctx, "saving links", func(tx *sql.Tx) error {
+	return s.write(ctx, "saving links", func(tx tx) error {
 		if err := insertRows(ctx, tx, `INSERT INTO link (desk, organization, project) VALUES `, saved,
 			` ON CONFLICT (desk, organization) DO UPDATE SET project = excluded.project`); err != nil {
 			return err
@@ -67,7 +68,7 @@ func (s *Store) SaveLinks(ctx context.Context, links []contactsync.Link, readUnt
 		if readUntil.IsZero() {
 			return nil
 		}
-		_, err := tx.ExecContext(ctx, `INSERT INTO links_read (desk, read_until) VALUES ($1, $2)
+		_, err := tx.exec(ctx, `INSERT INTO links_read (desk, read_until) VALUES ($1, $2)
 			ON CONFLICT (desk) DO UPDATE SET read_until = excluded.read_until`, s.options.Desk, millis(readUntil))
 		return err
 	})
@@ -76,14 +77,14 @@ func (s *Store) SaveLinks(ctx context.Context, links []contactsync.Link, readUnt
 // LinksReadUntil returns up to when the desk's organizations were read in bulk, to the millisecond; the zero time
 // when they never were.
 func (s *Store) LinksReadUntil(ctx context.Context) (time.Time, error) {
-	if s.view != nil {
-		if until := s.view.linksReadUntil(); !until.IsZero() {
+	if s.links != nil {
+		if until := s.links.until(); !until.IsZero() {
 			return until, nil
 		}
 	}
 	var until int64
-	err := s.read(ctx, "reading how far links were read", func(tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, `SELECT read_until FROM links_read WHERE desk = $1`, s.options.Desk).Scan(&until)
+	err := s.read(ctx, "reading how far links were read", func(tx tx) error {
+		err := tx.row(ctx, `SELECT read_until FROM links_read WHERE desk = $1`, s.options.Desk).Scan(&until)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
@@ -92,15 +93,24 @@ func (s *Store) LinksReadUntil(ctx context.Context) (time.Time, error) {
 	return instant(until), err
 }
 
-// linked returns the project's organizations as the view's memory changes what the file says.
-func (v *view) linked(stored []string, project int64) []string {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+// linkMemory keeps what a view was told by SaveLinks.
+type linkMemory struct {
+	mu        sync.Mutex
+	projects  map[string]int64 // by organization
+	readUntil time.Time
+}
+
+func newLinkMemory() *linkMemory { return &linkMemory{projects: map[string]int64{}} }
+
+// linked returns the project's organizations as the memory changes what the store says.
+func (m *linkMemory) linked(stored []string, project int64) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	organizations := slices.DeleteFunc(stored, func(organization string) bool {
-		_, known := v.links[organization]
+		_, known := m.projects[organization]
 		return known
 	})
-	for organization, carried := range v.links {
+	for organization, carried := range m.projects {
 		if carried == project && carried != 0 {
 			organizations = append(organizations, organization)
 		}
@@ -109,19 +119,19 @@ func (v *view) linked(stored []string, project int64) []string {
 	return organizations
 }
 
-func (v *view) saveLinks(links map[string]int64, readUntil time.Time) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
+func (m *linkMemory) save(links map[string]int64, readUntil time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for organization, project := range links {
-		v.links[organization] = project
+		m.projects[organization] = project
 	}
 	if !readUntil.IsZero() {
-		v.readUntil = readUntil.Truncate(time.Millisecond).UTC()
+		m.readUntil = readUntil.Truncate(time.Millisecond).UTC()
 	}
 }
 
-func (v *view) linksReadUntil() time.Time {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	return v.readUntil
+func (m *linkMemory) until() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.readUntil
 }

@@ -52,51 +52,53 @@ func exerciseLinks(t *testing.T, s *store.Store) {
 
 // An organization carries the number that it was last seen with, and the watermark stays when none is given.
 func TestLinks(t *testing.T) {
-	t.Parallel()
-	exerciseLinks(t, mustOpen(t, newAddress(t), store.Options{}))
+	onEach(t, func(t *testing.T, address string) {
+		exerciseLinks(t, mustOpen(t, address, store.Options{}))
+	})
 }
 
 // The links of two accounts, or of two fields of one, do not mix.
 func TestLinksOfTwoDesks(t *testing.T) {
-	t.Parallel()
-	address := newAddress(t)
-	one := mustOpen(t, address, store.Options{Desk: "one"})
-	two := mustOpen(t, address, store.Options{Desk: "two"})
-	if err := one.SaveLinks(t.Context(), []contactsync.Link{{Project: 1, Organization: "a"}}, time.Unix(1, 0)); err != nil {
-		t.Fatal(err)
-	}
-	if got, err := two.Linked(t.Context(), 1); err != nil || len(got) != 0 {
-		t.Errorf("got %v, %v", got, err)
-	}
-	if got, err := two.LinksReadUntil(t.Context()); err != nil || !got.IsZero() {
-		t.Errorf("got %v, %v", got, err)
-	}
-	exerciseLinks(t, two)
-	if got, err := one.Linked(t.Context(), 1); err != nil || !slices.Equal(got, []string{"a"}) {
-		t.Errorf("got %v, %v", got, err)
-	}
+	onEach(t, func(t *testing.T, address string) {
+		one := mustOpen(t, address, store.Options{Desk: "one"})
+		two := mustOpen(t, address, store.Options{Desk: "two"})
+		if err := one.SaveLinks(t.Context(), []contactsync.Link{{Project: 1, Organization: "a"}}, time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := two.Linked(t.Context(), 1); err != nil || len(got) != 0 {
+			t.Errorf("got %v, %v", got, err)
+		}
+		if got, err := two.LinksReadUntil(t.Context()); err != nil || !got.IsZero() {
+			t.Errorf("got %v, %v", got, err)
+		}
+		exerciseLinks(t, two)
+		if got, err := one.Linked(t.Context(), 1); err != nil || !slices.Equal(got, []string{"a"}) {
+			t.Errorf("got %v, %v", got, err)
+		}
+	})
 }
 
 // All of many links are saved, whatever their number is to the rows that fit one statement.
 func TestManyLinks(t *testing.T) {
-	t.Parallel()
-	s := mustOpen(t, newAddress(t), store.Options{})
-	for _, n := range []int{0, 1, 32, 33, 34, 50, 51, 1000} {
-		var links, gone []contactsync.Link
-		for i := range n {
-			links = append(links, contactsync.Link{Project: int64(n), Organization: fmt.Sprintf("%d-%d", n, i)})
-			gone = append(gone, contactsync.Link{Organization: fmt.Sprintf("%d-%d", n, i)})
-		}
-		for _, step := range []struct {
-			links []contactsync.Link
-			want  int
-		}{{links, n}, {links, n}, {gone, 0}} {
-			if err := s.SaveLinks(t.Context(), step.links, time.Time{}); err != nil {
-				t.Fatal(err)
+	onEach(t, func(t *testing.T, address string) {
+		s := mustOpen(t, address, store.Options{})
+		for _, n := range []int{0, 1, 32, 33, 34, 50, 51, 1000} {
+			var links, gone []contactsync.Link
+			for i := range n {
+				links = append(links, contactsync.Link{Project: int64(n), Organization: fmt.Sprintf("%d-%d", n, i)})
+				gone = append(gone, contactsync.Link{Organization: fmt.Sprintf("%d-%d", n, i)})
 			}
-			if got, err := s.Linked(t.Context(), int64(n)); err != nil || len(got) != step.want {
-				t.Errorf("%d links: got %d, %v", step.want, len(got), err)
+			for _, step := range []struct {
+				links []contactsync.Link
+				want  int
+			}{{links, n}, {links, n}, {gone, 0}} {
+				if err := s.SaveLinks(t.Context(), step.links, time.Time{}); err != nil {
+					t.Fatal(err)
+				}
+				if got, err := s.Linked(t.Context(), int64(n)); err != nil || len(got) != step.want {
+					t.Errorf("%d links: got %d, %v", step.want, len(got), err)
+				}
 			}
 		}
-	}
+	})
 }

@@ -2,17 +2,16 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"strconv"
 	"strings"
 )
 
-// valuesPerStatement is small because the driver finds each parameter by looking through all of them.
+// valuesPerStatement is small because SQLite's driver finds each parameter by looking through all of them.
 const valuesPerStatement = 100
 
 // insertRows runs a statement with lists of values between its head and its tail, some rows at a time. The rows are
 // of one length.
-func insertRows(ctx context.Context, tx *sql.Tx, head string, rows [][]any, tail string) error {
+func insertRows(ctx context.Context, tx tx, head string, rows [][]any, tail string) error {
 	for len(rows) > 0 {
 		batch := rows[:min(valuesPerStatement/len(rows[0]), len(rows))]
 		rows = rows[len(batch):]
@@ -32,7 +31,7 @@ func insertRows(ctx context.Context, tx *sql.Tx, head string, rows [][]any, tail
 			text.WriteByte(')')
 		}
 		text.WriteString(tail)
-		if _, err := tx.ExecContext(ctx, text.String(), values...); err != nil {
+		if _, err := tx.exec(ctx, text.String(), values...); err != nil {
 			return err
 		}
 	}
@@ -40,8 +39,8 @@ func insertRows(ctx context.Context, tx *sql.Tx, head string, rows [][]any, tail
 }
 
 // queryAll calls scan for each row of a query's answer.
-func queryAll(ctx context.Context, tx *sql.Tx, query string, values []any, scan func(*sql.Rows) error) error {
-	rows, err := tx.QueryContext(ctx, query, values...)
+func queryAll(ctx context.Context, tx tx, query string, values []any, scan func(scanner) error) error {
+	rows, err := tx.query(ctx, query, values...)
 	if err != nil {
 		return err
 	}

@@ -28,15 +28,23 @@ func (s *Store) BeginRun(ctx context.Context, run contactsync.Run) error {
 		return err
 	}
 	run.Status = contactsync.StatusRunning
-	return s.write(ctx, "recording the start of run "+run.ID, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE run SET status = $1, error_class = $2, error = $3, finished_at = $4
+	return s.writeHeld(ctx, "recording the start of run "+run.ID, func(tx tx) error {
+		generation, err := generationOf(ctx, tx, run.Project)
+		if err != nil {
+			return err
+		}
+		_, err = tx.exec(ctx, `UPDATE run SET status = $1, error_class = $2, error = $3, finished_at = $4
 			WHERE project = $5 AND status = $6 AND id <> $7`,
 			string(contactsync.StatusFailed), string(ended.Class), string(reason), millis(s.options.Now()),
 			projectText(run.Project), string(contactsync.StatusRunning), run.ID)
 		if err != nil {
 			return err
 		}
-		return saveRun(ctx, tx, run)
+		if err := saveRun(ctx, tx, run); err != nil {
+			return err
+		}
+		_, err = tx.exec(ctx, `UPDATE run SET generation = $1 WHERE id = $2`, generation, run.ID)
+		return err
 	})
 }
 
@@ -44,22 +52,37 @@ func (s *Store) BeginRun(ctx context.Context, run contactsync.Run) error {
 // out of the audit trail. The run counts as running still, whatever its status says.
 func (s *Store) PlanRun(ctx context.Context, run contactsync.Run) error {
 	run.Status = contactsync.StatusRunning
-	return s.write(ctx, "recording the plan of run "+run.ID, func(tx *sql.Tx) error { return saveRun(ctx, tx, run) })
+	return s.writeHeld(ctx, "recording the plan of run "+run.ID, func(tx tx) error { return saveRun(ctx, tx, run) })
 }
 
 // RecordChanges records the results so far. Changes are known by their position in the run.
 func (s *Store) RecordChanges(ctx context.Context, runID string, changes []contactsync.Change) error {
-	return s.write(ctx, "recording changes of run "+runID, func(tx *sql.Tx) error {
+	return s.write(ctx, "recording changes of run "+runID, func(tx tx) error {
 		return saveChanges(ctx, tx, runID, changes)
 	})
 }
 
 // FinishRun records how the run ended. Changes that were recorded before and are not in the run stay in the trail.
+// Within Hold, while the lease is ours, it also settles how the project stands: that what was wanted when the run began
+// has been done, and when it is tried again.
 func (s *Store) FinishRun(ctx context.Context, run contactsync.Run) error {
-	return s.write(ctx, "recording the end of run "+run.ID, func(tx *sql.Tx) error { return saveRun(ctx, tx, run) })
+	h, held := ctx.Value(holdKey{}).(*hold)
+	return s.write(ctx, "recording the end of run "+run.ID, func(tx tx) error {
+		if err := saveRun(ctx, tx, run); err != nil || !held {
+			return err
+		}
+		if ours, err := h.check(ctx, tx); err != nil || !ours {
+			return err // the run that came after it settles
+		}
+		var generation int64
+		if err := tx.row(ctx, `SELECT generation FROM run WHERE id = $1`, run.ID).Scan(&generation); err != nil {
+			return err
+		}
+		return s.settle(ctx, tx, run, generation)
+	})
 }
 
-func saveRun(ctx context.Context, tx *sql.Tx, run contactsync.Run) error {
+func saveRun(ctx context.Context, tx tx, run contactsync.Run) error {
 	var organization contactsync.Organization
 	if run.Organization != nil {
 		organization = *run.Organization
@@ -76,7 +99,7 @@ func saveRun(ctx context.Context, tx *sql.Tx, run contactsync.Run) error {
 		}
 		texts[i] = string(text)
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO run (id, seq, project, status, started_by, approved_by, commit_id, committer,
+	_, err := tx.exec(ctx, `INSERT INTO run (id, seq, project, status, started_by, approved_by, commit_id, committer,
 			digest, remainder, organization, organization_name, summary, requests, error_class, error, started_at, finished_at)
 		VALUES ($1, (SELECT COALESCE(MAX(seq), 0) + 1 FROM run), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
 			$15, $16, $17)
@@ -99,7 +122,7 @@ func saveRun(ctx context.Context, tx *sql.Tx, run contactsync.Run) error {
 }
 
 // saveChanges writes the changes that are not yet as they are: a long run records its results many times over.
-func saveChanges(ctx context.Context, tx *sql.Tx, runID string, changes []contactsync.Change) error {
+func saveChanges(ctx context.Context, tx tx, runID string, changes []contactsync.Change) error {
 	known, err := readChanges(ctx, tx, runID)
 	if err != nil {
 		return err
@@ -119,7 +142,7 @@ func saveChanges(ctx context.Context, tx *sql.Tx, runID string, changes []contac
 		error_class = excluded.error_class, detail = excluded.detail, line = excluded.line`)
 }
 
-func saveConflicts(ctx context.Context, tx *sql.Tx, runID string, conflicts []contactsync.Conflict) error {
+func saveConflicts(ctx context.Context, tx tx, runID string, conflicts []contactsync.Conflict) error {
 	rows := make([][]any, len(conflicts))
 	for i, c := range conflicts {
 		rows[i] = []any{runID, i, string(c.Email), string(c.Error), c.Detail, c.Line}
@@ -140,7 +163,7 @@ func projectText(project contactsync.ProjectRef) string {
 const runColumns = `id, project, status, started_by, approved_by, commit_id, committer, digest, remainder, organization,
 	organization_name, summary, requests, error, started_at, finished_at`
 
-func scanRun(row *sql.Rows) (contactsync.Run, error) {
+func scanRun(row scanner) (contactsync.Run, error) {
 	var run contactsync.Run
 	var organization contactsync.Organization
 	var summary, requests, failure string
@@ -165,11 +188,11 @@ func (s *Store) Run(ctx context.Context, id string) (contactsync.Run, error) {
 		return contactsync.Run{}, fmt.Errorf("a run without an id: %w", ErrNotFound)
 	}
 	var found []contactsync.Run
-	err := s.read(ctx, "reading run "+id, func(tx *sql.Tx) error {
+	err := s.read(ctx, "reading run "+id, func(tx tx) error {
 		found = nil
 		err := queryAll(ctx, tx, `SELECT `+runColumns+` FROM run WHERE substr(id, 1, $1) = $2
-			ORDER BY CASE WHEN id = $2 THEN 0 ELSE 1 END LIMIT 2`, []any{utf8.RuneCountInString(id), id}, func(rows *sql.Rows) error {
-			run, err := scanRun(rows)
+			ORDER BY CASE WHEN id = $2 THEN 0 ELSE 1 END LIMIT 2`, []any{utf8.RuneCountInString(id), id}, func(row scanner) error {
+			run, err := scanRun(row)
 			found = append(found, run)
 			return err
 		})
@@ -194,12 +217,12 @@ func (s *Store) Run(ctx context.Context, id string) (contactsync.Run, error) {
 }
 
 // readChanges returns the run's changes; each stands at its position, because positions have no gaps.
-func readChanges(ctx context.Context, tx *sql.Tx, runID string) ([]contactsync.Change, error) {
+func readChanges(ctx context.Context, tx tx, runID string) ([]contactsync.Change, error) {
 	changes := []contactsync.Change{}
 	err := queryAll(ctx, tx, `SELECT action, email, name, person, was_email, was_name, result, error_class, detail, line
-		FROM run_change WHERE run = $1 ORDER BY position`, []any{runID}, func(rows *sql.Rows) error {
+		FROM run_change WHERE run = $1 ORDER BY position`, []any{runID}, func(row scanner) error {
 		var c contactsync.Change
-		err := rows.Scan(&c.Action, &c.Email, &c.Name, &c.Person, &c.WasEmail, &c.WasName, &c.Result, &c.Error,
+		err := row.Scan(&c.Action, &c.Email, &c.Name, &c.Person, &c.WasEmail, &c.WasName, &c.Result, &c.Error,
 			&c.Detail, &c.Line)
 		changes = append(changes, c)
 		return err
@@ -207,12 +230,12 @@ func readChanges(ctx context.Context, tx *sql.Tx, runID string) ([]contactsync.C
 	return changes, err
 }
 
-func readConflicts(ctx context.Context, tx *sql.Tx, runID string) ([]contactsync.Conflict, error) {
+func readConflicts(ctx context.Context, tx tx, runID string) ([]contactsync.Conflict, error) {
 	conflicts := []contactsync.Conflict{}
 	err := queryAll(ctx, tx, `SELECT email, error_class, detail, line FROM run_conflict WHERE run = $1 ORDER BY position`,
-		[]any{runID}, func(rows *sql.Rows) error {
+		[]any{runID}, func(row scanner) error {
 			var c contactsync.Conflict
-			err := rows.Scan(&c.Email, &c.Error, &c.Detail, &c.Line)
+			err := row.Scan(&c.Email, &c.Error, &c.Detail, &c.Line)
 			conflicts = append(conflicts, c)
 			return err
 		})
@@ -258,10 +281,10 @@ func (s *Store) Runs(ctx context.Context, filter Filter) ([]contactsync.Run, err
 		query += ` LIMIT ` + strconv.Itoa(filter.Limit)
 	}
 	runs := []contactsync.Run{}
-	err := s.read(ctx, "reading runs", func(tx *sql.Tx) error {
+	err := s.read(ctx, "reading runs", func(tx tx) error {
 		runs = runs[:0]
-		return queryAll(ctx, tx, query, values, func(rows *sql.Rows) error {
-			run, err := scanRun(rows)
+		return queryAll(ctx, tx, query, values, func(row scanner) error {
+			run, err := scanRun(row)
 			runs = append(runs, run)
 			return err
 		})
@@ -276,8 +299,8 @@ func (s *Store) Runs(ctx context.Context, filter Filter) ([]contactsync.Run, err
 // that the plan has since (Run.Remainder); "" if it was never run or nothing was left.
 func (s *Store) RemainderOf(ctx context.Context, project int64, digest string) (string, error) {
 	var remainder string
-	err := s.read(ctx, fmt.Sprintf("reading what is left of a plan of project %d", project), func(tx *sql.Tx) error {
-		err := tx.QueryRowContext(ctx, `SELECT remainder FROM run WHERE project = $1 AND digest = $2
+	err := s.read(ctx, fmt.Sprintf("reading what is left of a plan of project %d", project), func(tx tx) error {
+		err := tx.row(ctx, `SELECT remainder FROM run WHERE project = $1 AND digest = $2
 			ORDER BY seq DESC, id DESC LIMIT 1`, strconv.FormatInt(project, 10), digest).Scan(&remainder)
 		if errors.Is(err, sql.ErrNoRows) {
 			remainder = ""

@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/pressly/goose/v3"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
 	"modernc.org/sqlite"
 	codes "modernc.org/sqlite/lib"
 
@@ -41,20 +42,15 @@ func sqlitePath(address string) (string, error) {
 		return &contactsync.Error{
 			Class: contactsync.ClassInternal, Detail: detail, Err: ErrAddress,
 			Who: contactsync.WhoOperator, Retry: contactsync.RetryNo,
-			Remedy: "Write store: sqlite:PATH, where the folder of PATH exists.",
+			Remedy: "Write store: sqlite:PATH, where the folder of PATH exists, or store: postgres://…",
 		}
-	}
-	if strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://") {
-		// The address may hold a password, so it is not repeated.
-		address = "postgres://…"
-		return "", refused("this version has no PostgreSQL yet")
 	}
 	path, ok := strings.CutPrefix(address, "sqlite:")
 	if !ok || path == "" || strings.HasPrefix(path, ":") || strings.ContainsRune(path, 0) {
 		if scheme, _, ok := strings.Cut(address, "://"); ok {
 			address = scheme + "://…"
 		}
-		return "", refused("it must be sqlite:PATH")
+		return "", refused("it must be sqlite:PATH or postgres://…")
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -80,9 +76,31 @@ func dsn(path, parameters string) string {
 	return (&url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: parameters}).String()
 }
 
-func (s *Store) open(ctx context.Context, path string) (err error) {
+// sqliteFile is one file: one connection that writes, because SQLite has one writer, and some that read.
+type sqliteFile struct{ writer, reader *sql.DB }
+
+func openSQLite(ctx context.Context, address string, options Options) (*Store, error) {
+	path, err := sqlitePath(address)
+	if err != nil {
+		return nil, err
+	}
+	file := new(sqliteFile)
+	if err := file.open(ctx, path, options); err != nil {
+		return nil, errors.Join(explain("opening the store "+address, err), file.close())
+	}
+	s := &Store{options: options, db: file}
+	s.queue, err = newSQLiteQueue(file.writer, path)
+	return s, explain("opening the queue of the store "+address, err)
+}
+
+func viewSQLite(address string) (database, error) {
+	path, err := sqlitePath(address)
+	return view{path}, err
+}
+
+func (f *sqliteFile) open(ctx context.Context, path string, options Options) (err error) {
 	// Looked at before anything is written, so that a file that is not ours is not even turned into WAL mode.
-	version, err := newView(path).version(ctx)
+	version, err := view{path}.version(ctx)
 	if err != nil {
 		return err
 	}
@@ -90,22 +108,58 @@ func (s *Store) open(ctx context.Context, path string) (err error) {
 	if err := createPrivate(path); err != nil {
 		return err
 	}
-	if s.writer, err = sql.Open("sqlite", dsn(path, writing)); err != nil {
+	if f.writer, err = sql.Open("sqlite", dsn(path, writing)); err != nil {
 		return err
 	}
-	s.writer.SetMaxOpenConns(1)
-	if s.reader, err = sql.Open("sqlite", dsn(path, reading)); err != nil {
+	f.writer.SetMaxOpenConns(1)
+	if f.reader, err = sql.Open("sqlite", dsn(path, reading)); err != nil {
 		return err
 	}
-	s.reader.SetMaxOpenConns(4)
-	s.reader.SetMaxIdleConns(4)
-	if err := s.patiently(ctx, func() error { return s.writer.PingContext(ctx) }); err != nil {
+	f.reader.SetMaxOpenConns(4)
+	f.reader.SetMaxIdleConns(4)
+	if err := patiently(ctx, options.Wait, func() error { return f.writer.PingContext(ctx) }); err != nil {
 		return err
 	}
 	if version == newestVersion() {
 		return nil
 	}
-	return migrate(ctx, s.writer)
+	return migrateSQLite(ctx, f.writer)
+}
+
+func (f *sqliteFile) read(ctx context.Context, queries func(tx) error) error {
+	return readOnce(ctx, f.reader, queries)
+}
+
+func readOnce(ctx context.Context, db *sql.DB, queries func(tx) error) error {
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // nothing was written
+	return queries(sqliteTx{tx})
+}
+
+func (f *sqliteFile) write(ctx context.Context, changes func(tx) error) error {
+	tx, err := f.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing; before, the first error says more
+	if err := changes(sqliteTx{tx}); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+func (f *sqliteFile) close() error {
+	var errs []error
+	// The reader first: SQLite folds its log into the file when the last connection that may write is closed.
+	for _, db := range []*sql.DB{f.reader, f.writer} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func createPrivate(path string) error {
@@ -119,24 +173,34 @@ func createPrivate(path string) error {
 	return file.Close()
 }
 
-// migrate brings the schema to the newest version. Each migration is one transaction, so where two processes open a
-// new file at the same moment, one of them fails at a step that the other has made, looks again and goes on.
-func migrate(ctx context.Context, db *sql.DB) error {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files,
-		goose.WithTableName(schemaTable), goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return err
-	}
+// migrateSQLite brings the schema to the newest version. Each migration is one transaction, so where two processes
+// open a new file at the same moment, one of them fails at a step that the other has made, looks again and goes on.
+// The queue's own tables come first: where our version is the newest, they are there.
+func migrateSQLite(ctx context.Context, db *sql.DB) error {
 	for tries := newestVersion() + 3; ; tries-- {
-		_, err = provider.Up(ctx)
+		err := migrateQueue(ctx, riversqlite.New(db))
+		if err == nil {
+			err = migrate(ctx, goose.DialectSQLite3, db)
+		}
 		if err == nil || tries == 0 || contactsync.IsCanceled(err) {
 			return err
 		}
 	}
+}
+
+// migrate makes those of our migrations that are still to be made.
+func migrate(ctx context.Context, dialect goose.Dialect, db *sql.DB) error {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider(dialect, db, files,
+		goose.WithTableName(schemaTable), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
+	_, err = provider.Up(ctx)
+	return err
 }
 
 // newestVersion is the number of the last migration that this program brings.
@@ -161,18 +225,22 @@ var (
 )
 
 // schemaVersion returns the version of the schema, 0 where there is none yet.
-func schemaVersion(ctx context.Context, tx *sql.Tx) (int64, error) {
-	var tables, ours int
-	err := tx.QueryRowContext(ctx, `SELECT COUNT(*), COUNT(CASE WHEN name = $1 THEN 1 END) FROM sqlite_master
-		WHERE type = 'table'`, schemaTable).Scan(&tables, &ours)
+func schemaVersion(ctx context.Context, tx tx) (int64, error) {
+	var tables, ours int64
+	err := tx.row(ctx, `SELECT COUNT(*), COUNT(CASE WHEN name = $1 THEN 1 END) FROM sqlite_master
+		WHERE type = 'table' AND name NOT GLOB 'river_*' AND name NOT GLOB 'sqlite_*'`, schemaTable).Scan(&tables, &ours)
 	if err != nil || tables == 0 {
 		return 0, err
 	}
 	if ours == 0 {
 		return 0, errForeign
 	}
-	var version int64
-	if err := tx.QueryRowContext(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM `+schemaTable).Scan(&version); err != nil {
+	return ourVersion(ctx, tx)
+}
+
+// ourVersion returns the version of a schema that is ours.
+func ourVersion(ctx context.Context, from rower) (version int64, err error) {
+	if err := from.row(ctx, `SELECT COALESCE(MAX(version_id), 0) FROM `+schemaTable).Scan(&version); err != nil {
 		return 0, err
 	}
 	if version > newestVersion() {
@@ -198,7 +266,7 @@ func isForeign(err error) bool {
 
 func isBusy(err error) bool {
 	code := resultCode(err)
-	return code == codes.SQLITE_BUSY || code == codes.SQLITE_LOCKED
+	return code == codes.SQLITE_BUSY || code == codes.SQLITE_LOCKED || isPostgresBusy(err)
 }
 
 // Remedies that several errors share.
@@ -235,5 +303,5 @@ func remedyFor(err error) string {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
 		return giveRights
 	}
-	return ""
+	return postgresRemedy(err)
 }

@@ -1,14 +1,17 @@
 // Package store keeps what must outlive a process: which organization belongs to which project, the audit trail of
 // runs, approvals, the membership that each good run left, and the leases that keep two runs of one project apart.
 //
-// It is one SQLite file (https://www.sqlite.org/wal.html), which several processes on one machine may share. The SQL
-// is written to serve PostgreSQL as well. Nothing secret is ever stored, and of people only what the audit trail needs.
+// It is also the queue of what is still to be run, so that what was accepted and what is to follow from it are written
+// in one transaction.
+//
+// It is one SQLite file (https://www.sqlite.org/wal.html), which several processes on one machine may share, or a
+// PostgreSQL for many machines; the SQL is one text for both. Nothing secret is ever stored, and of people only what
+// the audit trail needs.
 package store
 
 import (
 	"context"
 	"crypto/rand"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
@@ -32,18 +35,22 @@ type Options struct {
 	// kept apart, so that pointing the configuration elsewhere never mixes the two up.
 	Desk string
 
-	Now    func() time.Time                           // time.Now
+	// Now is the clock; nil is time.Now, and for leases on a PostgreSQL that one's own clock, because the clocks of
+	// several machines need not agree.
+	Now    func() time.Time
 	Wait   func(context.Context, time.Duration) error // until the time has passed, or why not
 	NewID  func() string                              // a random text that never comes twice
 	Holder string                                     // who holds leases, for people; host, process and a random part
 
 	// LeaseTTL is how long a project stays taken after its holder was last heard of; 60 seconds.
 	LeaseTTL time.Duration
+
+	ownClock bool // Now was not given
 }
 
 func (o Options) withDefaults() Options {
 	if o.Now == nil {
-		o.Now = time.Now
+		o.Now, o.ownClock = time.Now, true
 	}
 	if o.Wait == nil {
 		o.Wait = wait
@@ -75,66 +82,58 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Store is the durable state. It may be used by several goroutines, and one file by several Stores and processes.
+// Store is the durable state. It may be used by several goroutines, and one database by several Stores and processes.
 type Store struct {
 	options Options
-	writer  *sql.DB // one connection, because SQLite has one writer; nil in a view
-	reader  *sql.DB // nil in a view
-	view    *view   // nil in a store
+	db      database
+	links   *linkMemory // of a view, which cannot save them; nil in a store
+	queue   queue       // nil in a view
 }
 
 // Open opens the store, creating and upgrading it where needed. The address is "sqlite:PATH", PATH relative to the
-// working directory; its folder must exist. A new file is readable by its owner alone.
+// working directory, whose folder must exist, or a "postgres://" URL. A new file is readable by its owner alone.
 //
-// Errors: ErrAddress for an address that this version cannot use, which a file that is no database, another program's
-// or a newer version's is too: it is left as it is. Else internal, with a remedy for operators where one helps.
+// Errors: ErrAddress for an address that cannot be used, which that of another program's or a newer version's data is
+// too: it is left as it is. Else internal, with a remedy for operators where one helps.
 func Open(ctx context.Context, address string, options Options) (*Store, error) {
-	path, err := sqlitePath(address)
-	if err != nil {
-		return nil, err
+	options = options.withDefaults()
+	if isPostgres(address) {
+		return openPostgres(ctx, address, options)
 	}
-	s := &Store{options: options.withDefaults()}
-	if err := s.open(ctx, path); err != nil {
-		return nil, errors.Join(explain("opening the store "+address, err), s.Close())
-	}
-	return s, nil
+	return openSQLite(ctx, address, options)
 }
 
 // View opens the store for reading, and writes nothing: no file is created, upgraded or left behind. A file that does
-// not exist is an empty store. SaveLinks is kept in memory; every other write is refused with ErrReadOnly.
-// Errors are those of Open.
+// not exist, or a database without our tables, is an empty store. SaveLinks is kept in memory; every other write is
+// refused with ErrReadOnly. Errors are those of Open.
 func View(ctx context.Context, address string, options Options) (*Store, error) {
-	path, err := sqlitePath(address)
+	s := &Store{options: options.withDefaults(), links: newLinkMemory()}
+	var err error
+	if isPostgres(address) {
+		s.db, err = viewPostgres(ctx, address)
+	} else {
+		s.db, err = viewSQLite(address)
+	}
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{options: options.withDefaults(), view: newView(path)}
 	if err := s.Ping(ctx); err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-// Close waits for queries under way and leaves one complete file behind, when no other process uses it.
-func (s *Store) Close() error {
-	var errs []error
-	// The reader first: SQLite folds its log into the file when the last connection that may write is closed.
-	for _, db := range []*sql.DB{s.reader, s.writer} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
-	}
-	return explain("closing the store", errors.Join(errs...))
-}
+// Close waits for queries under way. It leaves one complete SQLite file behind, when no other process uses it.
+func (s *Store) Close() error { return explain("closing the store", s.db.close()) }
 
 // Ping proves that the store can be used: that it can be written, or in a view that it can be read.
 func (s *Store) Ping(ctx context.Context) error {
-	if s.view != nil {
-		return s.read(ctx, "reading the store", func(*sql.Tx) error { return nil })
+	if s.links != nil {
+		return s.read(ctx, "reading the store", func(tx) error { return nil })
 	}
 	// Writing what is there already takes every step of a write without leaving a trace.
-	return s.write(ctx, "writing to the store", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO links_read (desk, read_until) VALUES ($1, 0)
+	return s.write(ctx, "writing to the store", func(tx tx) error {
+		_, err := tx.exec(ctx, `INSERT INTO links_read (desk, read_until) VALUES ($1, 0)
 			ON CONFLICT (desk) DO UPDATE SET read_until = links_read.read_until`, s.options.Desk)
 		return err
 	})
@@ -142,46 +141,22 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // read runs queries that see one state of the store. In a view of an empty store they are not run at all, so what
 // they would have set keeps its zero value.
-func (s *Store) read(ctx context.Context, doing string, queries func(*sql.Tx) error) error {
-	var err error
-	if s.view != nil {
-		err = s.view.read(ctx, queries)
-	} else {
-		err = s.patiently(ctx, func() error { return readOnce(ctx, s.reader, queries) })
-	}
-	return explain(doing, err)
-}
-
-func readOnce(ctx context.Context, db *sql.DB, queries func(*sql.Tx) error) error {
-	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // nothing was written
-	return queries(tx)
+func (s *Store) read(ctx context.Context, doing string, queries func(tx) error) error {
+	return explain(doing, s.patiently(ctx, func() error { return s.db.read(ctx, queries) }))
 }
 
 // write makes changes, all of them or none. They may be made again when the store was busy.
-func (s *Store) write(ctx context.Context, doing string, changes func(*sql.Tx) error) error {
-	if s.writer == nil {
-		return explain(doing, ErrReadOnly)
-	}
-	return explain(doing, s.patiently(ctx, func() error {
-		tx, err := s.writer.BeginTx(ctx, nil)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = tx.Rollback() }() // after a commit it does nothing; before, the first error says more
-		if err := changes(tx); err != nil {
-			return err
-		}
-		return tx.Commit()
-	}))
+func (s *Store) write(ctx context.Context, doing string, changes func(tx) error) error {
+	return explain(doing, s.patiently(ctx, func() error { return s.db.write(ctx, changes) }))
 }
 
-// patiently repeats what failed because another process was writing. SQLite itself waits busyTimeout each time but
-// does not notice meanwhile that the caller gave up, so several short waits are better than a long one.
 func (s *Store) patiently(ctx context.Context, try func() error) error {
+	return patiently(ctx, s.options.Wait, try)
+}
+
+// patiently repeats what failed because somebody else was writing. SQLite itself waits busyTimeout each time but does
+// not notice meanwhile that the caller gave up, so several short waits are better than a long one.
+func patiently(ctx context.Context, wait func(context.Context, time.Duration) error, try func() error) error {
 	const tries = 10
 	pause := 5 * time.Millisecond
 	for n := 1; ; n++ {
@@ -189,7 +164,7 @@ func (s *Store) patiently(ctx context.Context, try func() error) error {
 		if n == tries || !isBusy(err) {
 			return err
 		}
-		if waited := s.options.Wait(ctx, pause); waited != nil {
+		if waited := wait(ctx, pause); waited != nil {
 			return errors.Join(waited, err)
 		}
 		pause *= 2

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"contactsync"
+	"contactsync/internal/postgrestest"
 	"contactsync/store"
 )
 
@@ -69,6 +70,13 @@ func must(t testing.TB, open func(context.Context, string, store.Options) (*stor
 
 func newAddress(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "store.db") }
 
+// onEach runs a test on an empty SQLite store, and on an empty PostgreSQL one.
+func onEach(t *testing.T, test func(t *testing.T, address string)) {
+	t.Parallel()
+	t.Run("SQLite", func(t *testing.T) { t.Parallel(); test(t, newAddress(t)) })
+	t.Run("PostgreSQL", func(t *testing.T) { t.Parallel(); test(t, postgrestest.New(t)) })
+}
+
 func pathOf(address string) string { return strings.TrimPrefix(address, "sqlite:") }
 
 // files lists the folder of the store.
@@ -90,13 +98,13 @@ func TestOpenRefusesAddresses(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	for address, want := range map[string]string{
-		"":                                       "it must be sqlite:PATH",
-		"contactsync.db":                         "it must be sqlite:PATH",
-		"sqlite:":                                "it must be sqlite:PATH",
-		"sqlite::memory:":                        "it must be sqlite:PATH",
-		"mysql://ada:sesame@db.example.com/x":    "it must be sqlite:PATH",
-		"postgres://ada:sesame@db.example.com/x": "no PostgreSQL yet",
-		"postgresql://ada:sesame@db.example.com/x":   "no PostgreSQL yet",
+		"":                                    "it must be sqlite:PATH or postgres://",
+		"contactsync.db":                      "it must be sqlite:PATH",
+		"sqlite:":                             "it must be sqlite:PATH",
+		"sqlite::memory:":                     "it must be sqlite:PATH",
+		"mysql://ada:sesame@db.example.com/x": "it must be sqlite:PATH",
+		"postgres://ada:sesame@db.example.com:port/x":              "cannot be understood",
+		"postgresql://ada:sesame@db.example.com/x?sslmode=perhaps": "cannot be understood",
 		"sqlite:" + folder:                           "is a folder, not a file",
 		"sqlite:" + filepath.Join(folder, "no", "x"): "does not exist",
 	} {

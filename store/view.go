@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"sync"
 	"time"
 )
 
@@ -18,16 +17,7 @@ import (
 // nobody has the database open, the file is opened as immutable: no lock, no file. That is right only as long as
 // nobody starts to write, hence the look at the file before and after each read, and the repetition. Each read opens
 // the file anew, because a connection that stays keeps a writer's last one from tidying up.
-type view struct {
-	path string
-
-	// What SaveLinks was told, see links.go.
-	mu        sync.Mutex
-	links     map[string]int64 // by organization
-	readUntil time.Time
-}
-
-func newView(path string) *view { return &view{path: path, links: map[string]int64{}} }
+type view struct{ path string }
 
 // fileState is what tells whether somebody has written since.
 type fileState struct {
@@ -37,7 +27,7 @@ type fileState struct {
 	written time.Time
 }
 
-func (v *view) look() (fileState, error) {
+func (v view) look() (fileState, error) {
 	file, err := os.Stat(v.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fileState{}, nil
@@ -53,8 +43,8 @@ func (v *view) look() (fileState, error) {
 }
 
 // read runs the queries against the newest state; it does not run them where there is no schema yet.
-func (v *view) read(ctx context.Context, queries func(*sql.Tx) error) error {
-	return v.readAny(ctx, func(tx *sql.Tx, version int64) error {
+func (v view) read(ctx context.Context, queries func(tx) error) error {
+	return v.readAny(ctx, func(tx tx, version int64) error {
 		switch version {
 		case 0:
 			return nil
@@ -66,16 +56,20 @@ func (v *view) read(ctx context.Context, queries func(*sql.Tx) error) error {
 	})
 }
 
+func (view) write(context.Context, func(tx) error) error { return ErrReadOnly }
+
+func (view) close() error { return nil }
+
 // version returns the version of the schema, 0 where there is none yet.
-func (v *view) version(ctx context.Context) (found int64, err error) {
-	err = v.readAny(ctx, func(_ *sql.Tx, version int64) error {
+func (v view) version(ctx context.Context) (found int64, err error) {
+	err = v.readAny(ctx, func(_ tx, version int64) error {
 		found = version
 		return nil
 	})
 	return found, err
 }
 
-func (v *view) readAny(ctx context.Context, queries func(tx *sql.Tx, version int64) error) error {
+func (v view) readAny(ctx context.Context, queries func(tx tx, version int64) error) error {
 	const tries = 5
 	for n := 1; ; n++ {
 		before, err := v.look()
@@ -99,7 +93,7 @@ func (v *view) readAny(ctx context.Context, queries func(tx *sql.Tx, version int
 	}
 }
 
-func (v *view) readState(ctx context.Context, state fileState, queries func(*sql.Tx, int64) error) error {
+func (v view) readState(ctx context.Context, state fileState, queries func(tx, int64) error) error {
 	parameters := reading
 	if !state.logged {
 		parameters += "&immutable=1"
@@ -109,7 +103,7 @@ func (v *view) readState(ctx context.Context, state fileState, queries func(*sql
 		return err
 	}
 	db.SetMaxOpenConns(1)
-	err = readOnce(ctx, db, func(tx *sql.Tx) error {
+	err = readOnce(ctx, db, func(tx tx) error {
 		version, err := schemaVersion(ctx, tx)
 		if err != nil {
 			return err

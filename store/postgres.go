@@ -1,0 +1,205 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"contactsync"
+)
+
+const (
+	// connections is how many a process keeps to a PostgreSQL, unless the address says pool_max_conns: the queue's
+	// own, and one for each hook or run that reads or writes at the same moment.
+	connections = 16
+	// connectTimeout bounds one try to connect, unless the address says connect_timeout.
+	connectTimeout = 5 * time.Second
+	// migrationLock keeps two processes that start at the same moment from making the same migration.
+	migrationLock = 0x636f6e74616374 // "contact"
+)
+
+func isPostgres(address string) bool {
+	return strings.HasPrefix(address, "postgres://") || strings.HasPrefix(address, "postgresql://")
+}
+
+// postgres is a database on a server, which many processes share.
+type postgres struct {
+	pool *pgxpool.Pool
+	view bool // it only reads
+	// void: there are no tables of ours, so there is nothing to read.
+	void bool
+}
+
+// openPool checks the address and connects. Neither the address nor an error that repeats it is shown: it may hold a
+// password.
+func openPool(ctx context.Context, address string, change func(*pgxpool.Config)) (*pgxpool.Pool, error) {
+	settings, err := pgxpool.ParseConfig(address)
+	if err != nil {
+		return nil, &contactsync.Error{
+			Class: contactsync.ClassInternal, Detail: `the store's address "postgres://…" cannot be understood`, Err: ErrAddress,
+			Who: contactsync.WhoOperator, Retry: contactsync.RetryNo,
+			Remedy: "Write store: postgres://USER@HOST:PORT/DATABASE; the password may be in a file that the parameter passfile names.",
+		}
+	}
+	if !strings.Contains(address, "pool_max_conns") {
+		settings.MaxConns = connections
+	}
+	if settings.ConnConfig.ConnectTimeout == 0 {
+		settings.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	change(settings)
+	return pgxpool.NewWithConfig(ctx, settings)
+}
+
+func openPostgres(ctx context.Context, address string, options Options) (_ *Store, err error) {
+	pool, err := openPool(ctx, address, func(settings *pgxpool.Config) {
+		settings.ConnConfig.RuntimeParams["application_name"] = "contactsync"
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{options: options, db: &postgres{pool: pool}}
+	if err := migratePostgres(ctx, pool); err != nil {
+		return nil, errors.Join(explain("opening the store postgres://…", err), s.Close())
+	}
+	s.queue, err = newPostgresQueue(pool)
+	return s, explain("opening the queue of the store postgres://…", err)
+}
+
+func viewPostgres(ctx context.Context, address string) (database, error) {
+	pool, err := openPool(ctx, address, func(settings *pgxpool.Config) {
+		settings.MaxConns = 2
+		settings.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
+	})
+	if err != nil {
+		return nil, err
+	}
+	p := &postgres{pool: pool, view: true}
+	err = p.read(ctx, func(tx tx) error {
+		version, err := postgresVersion(ctx, tx)
+		p.void = version == 0
+		if err == nil && version != 0 && version != newestVersion() {
+			err = fmt.Errorf("%w: schema %d, needed is %d", errOlder, version, newestVersion())
+		}
+		return err
+	})
+	if err != nil {
+		pool.Close()
+		return nil, explain("opening the store postgres://…", err)
+	}
+	return p, nil
+}
+
+func (p *postgres) read(ctx context.Context, queries func(tx) error) error {
+	if p.void {
+		return nil
+	}
+	return pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly},
+		func(tx pgx.Tx) error { return queries(postgresTx{tx}) })
+}
+
+func (p *postgres) write(ctx context.Context, changes func(tx) error) error {
+	if p.view {
+		return ErrReadOnly
+	}
+	return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error { return changes(postgresTx{tx}) })
+}
+
+func (p *postgres) close() error {
+	p.pool.Close()
+	return nil
+}
+
+// migratePostgres brings the schema to the newest version, one process at a time.
+func migratePostgres(ctx context.Context, pool *pgxpool.Pool) (err error) {
+	conn, err := pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	if _, err := conn.Exec(ctx, `SELECT pg_advisory_lock($1)`, migrationLock); err != nil {
+		return err
+	}
+	defer func() {
+		_, unlocked := conn.Exec(context.WithoutCancel(ctx), `SELECT pg_advisory_unlock($1)`, migrationLock)
+		err = errors.Join(err, unlocked)
+	}()
+	if _, err := postgresVersion(ctx, connection{conn}); err != nil {
+		return err
+	}
+	if err := migrateQueue(ctx, riverpgxv5.New(pool)); err != nil {
+		return err
+	}
+	db := stdlib.OpenDBFromPool(pool)
+	defer db.Close()
+	return migrate(ctx, goose.DialectPostgres, db)
+}
+
+// connection lets one connection be asked outside of a transaction.
+type connection struct{ *pgxpool.Conn }
+
+func (c connection) row(ctx context.Context, query string, values ...any) scanner {
+	return postgresRow{c.QueryRow(ctx, query, values...)}
+}
+
+// postgresVersion returns the version of the schema, 0 where there is none yet. Other tables in the same database
+// are others' business.
+func postgresVersion(ctx context.Context, from rower) (int64, error) {
+	var there bool
+	if err := from.row(ctx, `SELECT to_regclass($1) IS NOT NULL`, schemaTable).Scan(&there); err != nil || !there {
+		return 0, err
+	}
+	return ourVersion(ctx, from)
+}
+
+// sqlState is PostgreSQL's code of an error, "" for one of another origin.
+// Source: https://www.postgresql.org/docs/15/errcodes-appendix.html
+func sqlState(err error) string {
+	var failure *pgconn.PgError
+	if errors.As(err, &failure) {
+		return failure.Code
+	}
+	return ""
+}
+
+// isPostgresBusy reports whether the same may simply be tried again: two transactions were in each other's way, or the
+// connection was gone before anything was sent.
+func isPostgresBusy(err error) bool {
+	switch sqlState(err) {
+	case "40001", "40P01": // serialization_failure, deadlock_detected
+		return true
+	}
+	return err != nil && !errors.Is(err, sql.ErrNoRows) && pgconn.SafeToRetry(err) && !isConnect(err)
+}
+
+// isConnect reports whether the server could not be reached at all, which a moment's patience does not mend.
+func isConnect(err error) bool {
+	var refused *pgconn.ConnectError
+	return errors.As(err, &refused)
+}
+
+// postgresRemedy tells an operator how to mend what PostgreSQL said, "" where only a developer could.
+func postgresRemedy(err error) string {
+	state := sqlState(err)
+	switch {
+	case strings.HasPrefix(state, "28"), state == "3D000":
+		return "Check the user, the password and the name of the database in the store's address."
+	case state == "42501", state == "25006":
+		return "Let the store's user read and write its database: it needs the right to create tables there."
+	case state == "53100":
+		return makeRoom
+	case isConnect(err), strings.HasPrefix(state, "57P"), strings.HasPrefix(state, "08"), strings.HasPrefix(state, "53"):
+		return "Check that the PostgreSQL of the store is up and can be reached; nothing that was stored is lost."
+	}
+	return ""
+}

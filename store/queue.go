@@ -1,0 +1,368 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/riverdriver/riversqlite"
+	"github.com/riverqueue/river/rivermigrate"
+	"github.com/riverqueue/river/rivertype"
+)
+
+// Kind is what a job is about.
+type Kind string
+
+// The kinds of jobs. Each has workers of its own, so that a sweep never makes a push wait.
+const (
+	KindSync   Kind = "sync"   // a run of a project that somebody or something asked for
+	KindResync Kind = "resync" // a project's run within a scheduled sweep
+	KindChore  Kind = "chore"  // something that happens by itself from time to time
+)
+
+// Job is one piece of work, as the queue hands it out. It carries no state: whoever works on it reads the newest.
+type Job struct {
+	Kind    Kind
+	Project int64  // sync, resync
+	Sweep   string // resync: the sweep's id
+	Chore   string // chore: its name
+}
+
+// key names what two jobs that are the same have in common.
+func (j Job) key() string {
+	switch j.Kind {
+	case KindChore:
+		return j.Chore
+	case KindResync:
+		return fmt.Sprintf("%s/%d", j.Sweep, j.Project)
+	default:
+		return fmt.Sprint(j.Project)
+	}
+}
+
+// uniqueStates: at most one job of a key waits or runs. A retried one is not among them, so that new work need not
+// wait until an old failure is due again.
+var uniqueStates = []rivertype.JobState{
+	rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning, rivertype.JobStateScheduled,
+}
+
+// maxAttempts is for jobs whose work could not be settled, because the store failed, say. What a run finds wrong is
+// no failed attempt. Beat brings back what has used all of them up.
+const maxAttempts = 25
+
+// arguments are a Job as River keeps it. The kind is River's own, so one type serves all three.
+type arguments struct {
+	Key     string `json:"key" river:"unique"`
+	Project int64  `json:"project,omitempty"`
+	Sweep   string `json:"sweep,omitempty"`
+	Chore   string `json:"chore,omitempty"`
+
+	kind Kind
+}
+
+// River finds the worker of a job by the kind, and the kind by the type of its arguments.
+type (
+	syncArguments   struct{ arguments }
+	resyncArguments struct{ arguments }
+	choreArguments  struct{ arguments }
+)
+
+func (syncArguments) Kind() string   { return string(KindSync) }
+func (resyncArguments) Kind() string { return string(KindResync) }
+func (choreArguments) Kind() string  { return string(KindChore) }
+
+func (a arguments) job() Job {
+	return Job{Kind: a.kind, Project: a.Project, Sweep: a.Sweep, Chore: a.Chore}
+}
+
+// insertion is how a job is asked for.
+type insertion struct {
+	Job
+	at time.Time // not before; zero: now
+}
+
+func (i insertion) forRiver() river.InsertManyParams {
+	a := arguments{Key: i.key(), Project: i.Project, Sweep: i.Sweep, Chore: i.Chore}
+	var args river.JobArgs
+	switch i.Kind {
+	case KindResync:
+		args = resyncArguments{a}
+	case KindChore:
+		args = choreArguments{a}
+	default:
+		args = syncArguments{a}
+	}
+	return river.InsertManyParams{Args: args, InsertOpts: &river.InsertOpts{
+		Queue: string(i.Kind), ScheduledAt: i.at, MaxAttempts: maxAttempts,
+		UniqueOpts: river.UniqueOpts{ByArgs: true, ByState: uniqueStates},
+	}}
+}
+
+// queue is River on one of the two databases: what a Store needs of it, within transactions of the Store.
+type queue interface {
+	// insert asks for jobs. One that is there already is not asked for twice; where that one sleeps, and the new one
+	// is wanted earlier, it is woken.
+	insert(ctx context.Context, tx tx, jobs ...insertion) error
+	// running lists jobs that are being worked on, here or elsewhere, and were begun before.
+	running(ctx context.Context, tx tx, before time.Time) ([]runningJob, error)
+	// requeue makes a job available again whose worker is known to be dead.
+	requeue(ctx context.Context, tx tx, job runningJob) error
+	// work begins to hand jobs out, see Work.
+	work(ctx context.Context, options WorkOptions, handle handler) (*Workers, error)
+}
+
+type runningJob struct {
+	Job
+	id      int64
+	attempt int
+}
+
+// handler does one job. It is given finish, which completes the job within a transaction of the store; after an error
+// the job is tried again later.
+type handler func(ctx context.Context, job Job, finish func(tx) error) error
+
+// riverQueue is a queue by a driver and the type of its transactions.
+type riverQueue[D riverdriver.Driver[T], T any] struct {
+	driver func() D
+	client *river.Client[T] // only inserts
+	unwrap func(tx) T
+	// exclusive is held while this process works, and nobody else does; nil where many may.
+	exclusive func() (release func() error, err error)
+	// revive is SQLite's: what a dead process left behind is made available.
+	revive func(context.Context) error
+}
+
+func newSQLiteQueue(writer *sql.DB, path string) (queue, error) {
+	q := &riverQueue[*riversqlite.Driver, *sql.Tx]{
+		driver:    func() *riversqlite.Driver { return riversqlite.New(writer) },
+		unwrap:    func(t tx) *sql.Tx { return t.(sqliteTx).Tx }, //nolint:errcheck // a queue serves its own store
+		exclusive: func() (func() error, error) { return lockFile(path + ".lock") },
+		revive:    func(ctx context.Context) error { return reviveSQLite(ctx, writer) },
+	}
+	return q, q.open()
+}
+
+func newPostgresQueue(pool *pgxpool.Pool) (queue, error) {
+	q := &riverQueue[*riverpgxv5.Driver, pgx.Tx]{
+		driver: func() *riverpgxv5.Driver { return riverpgxv5.New(pool) },
+		unwrap: func(t tx) pgx.Tx { return t.(postgresTx).Tx }, //nolint:errcheck // a queue serves its own store
+	}
+	return q, q.open()
+}
+
+func (q *riverQueue[D, T]) open() (err error) {
+	q.client, err = river.NewClient(q.driver(), &river.Config{Logger: slog.New(slog.DiscardHandler)})
+	return err
+}
+
+// migrateQueue brings River's own tables to the version that this program was built with.
+func migrateQueue[T any](ctx context.Context, driver riverdriver.Driver[T]) error {
+	migrator, err := rivermigrate.New(driver, &rivermigrate.Config{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return err
+	}
+	_, err = migrator.Migrate(ctx, rivermigrate.DirectionUp, nil)
+	return err
+}
+
+// insertBatch bounds one statement.
+const insertBatch = 500
+
+func (q *riverQueue[D, T]) insert(ctx context.Context, t tx, jobs ...insertion) error {
+	for len(jobs) > 0 {
+		batch := jobs[:min(insertBatch, len(jobs))]
+		jobs = jobs[len(batch):]
+		params := make([]river.InsertManyParams, len(batch))
+		for i, job := range batch {
+			params[i] = job.forRiver()
+		}
+		results, err := q.client.InsertManyTx(ctx, q.unwrap(t), params)
+		if err != nil {
+			return fmt.Errorf("queueing: %w", err)
+		}
+		for i, result := range results {
+			sleeps := result.UniqueSkippedAsDuplicate && result.Job.State == rivertype.JobStateScheduled
+			if !sleeps || !batch[i].at.Before(result.Job.ScheduledAt) {
+				continue
+			}
+			if _, err := q.client.JobRetryTx(ctx, q.unwrap(t), result.Job.ID); err != nil {
+				return fmt.Errorf("waking a job: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+func (q *riverQueue[D, T]) running(ctx context.Context, t tx, before time.Time) ([]runningJob, error) {
+	const most = 1000
+	params := river.NewJobListParams().States(rivertype.JobStateRunning).First(most)
+	list, err := q.client.JobListTx(ctx, q.unwrap(t), params)
+	if err != nil {
+		return nil, fmt.Errorf("listing jobs: %w", err)
+	}
+	var found []runningJob
+	for _, row := range list.Jobs {
+		var a arguments
+		if row.AttemptedAt == nil || !row.AttemptedAt.Before(before) || json.Unmarshal(row.EncodedArgs, &a) != nil {
+			continue
+		}
+		a.kind = Kind(row.Kind)
+		found = append(found, runningJob{Job: a.job(), id: row.ID, attempt: row.Attempt})
+	}
+	return found, nil
+}
+
+// requeue changes River's row by hand, because River itself waits for its own time-out, which is far longer than a
+// lease. The attempt makes sure that nobody has taken the job up meanwhile.
+func (q *riverQueue[D, T]) requeue(ctx context.Context, t tx, job runningJob) error {
+	_, err := t.exec(ctx, `UPDATE river_job SET state = 'available' WHERE id = $1 AND state = 'running' AND attempt = $2`,
+		job.id, job.attempt)
+	return err
+}
+
+// reviveSQLite makes available what a dead process was working on, and gives back what it held. Only whoever holds the
+// file's lock may do that: there is no other process that works then.
+func reviveSQLite(ctx context.Context, writer *sql.DB) error {
+	for _, statement := range []string{
+		`UPDATE river_job SET state = 'available' WHERE state = 'running'`,
+		`DELETE FROM river_leader`,
+		`UPDATE lease SET expires_at = 0 WHERE holder LIKE '` + workHolder + `%'`,
+	} {
+		if _, err := writer.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WorkOptions are how many jobs of each kind are worked on at once, and where River reports.
+type WorkOptions struct {
+	Runs    int // sync
+	Resyncs int // resync
+	Chores  int // chore
+	// Timeout ends a job that hangs. It is well above what the longest run takes.
+	Timeout time.Duration
+	Log     *slog.Logger
+}
+
+// Workers hand out jobs until they are stopped.
+type Workers struct {
+	stop   func(ctx context.Context) error
+	cancel func(ctx context.Context) error
+	free   func() error
+}
+
+// Stop takes no further jobs and waits for those under way. When the context ends, theirs is cancelled; Stop still
+// waits for them to come to their end, at most until the second context ends. It is safe to call twice.
+func (w *Workers) Stop(soft, hard context.Context) error {
+	err := w.stop(soft)
+	if err != nil && soft.Err() != nil {
+		err = w.cancel(hard)
+	}
+	return errors.Join(err, w.free())
+}
+
+func (q *riverQueue[D, T]) work(ctx context.Context, options WorkOptions, handle handler) (_ *Workers, err error) {
+	free := func() error { return nil }
+	if q.exclusive != nil {
+		if free, err = q.exclusive(); err != nil {
+			return nil, err
+		}
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, free())
+		}
+	}()
+	if q.revive != nil {
+		if err := q.revive(ctx); err != nil {
+			return nil, fmt.Errorf("reviving jobs: %w", err)
+		}
+	}
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &riverWorker[syncArguments, D, T]{handle: handle, unwrap: q.unwrap})
+	river.AddWorker(workers, &riverWorker[resyncArguments, D, T]{handle: handle, unwrap: q.unwrap})
+	river.AddWorker(workers, &riverWorker[choreArguments, D, T]{handle: handle, unwrap: q.unwrap})
+	client, err := river.NewClient(q.driver(), &river.Config{
+		Workers: workers,
+		Queues: map[string]river.QueueConfig{
+			string(KindSync):   {MaxWorkers: options.Runs},
+			string(KindResync): {MaxWorkers: options.Resyncs},
+			string(KindChore):  {MaxWorkers: options.Chores},
+		},
+		FetchCooldown:     fetchCooldown,
+		FetchPollInterval: fetchPoll,
+		JobTimeout:        options.Timeout,
+		// Beat is quicker, by the leases. This is for what it cannot see.
+		RescueStuckJobsAfter: 2 * options.Timeout,
+		RetryPolicy:          retryPolicy{},
+		Logger:               options.Log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	// The context that River starts with would cancel every run at once when it ends. Stop does that, in its time.
+	if err := client.Start(context.WithoutCancel(ctx)); err != nil {
+		return nil, err
+	}
+	return &Workers{stop: client.Stop, cancel: client.StopAndCancel, free: free}, nil
+}
+
+const (
+	// fetchCooldown is how soon after one look for jobs the next may follow: a hook's run begins within it.
+	fetchCooldown = 20 * time.Millisecond
+	// fetchPoll is how often is looked without being told.
+	fetchPoll = time.Second
+)
+
+// retryPolicy is for jobs that could not be settled: from one second, doubling to a minute.
+type retryPolicy struct{}
+
+func (retryPolicy) NextRetry(job *rivertype.JobRow) time.Time {
+	pause := min(time.Second<<min(job.Attempt, 10), time.Minute)
+	return time.Now().Add(pause/2 + rand.N(pause/2)) //nolint:gosec // jitter, not a secret
+}
+
+// argued are arguments of any kind.
+type argued interface {
+	river.JobArgs
+	job() Job
+}
+
+func (a syncArguments) job() Job   { a.kind = KindSync; return a.arguments.job() }
+func (a resyncArguments) job() Job { a.kind = KindResync; return a.arguments.job() }
+func (a choreArguments) job() Job  { a.kind = KindChore; return a.arguments.job() }
+
+// riverWorker is what River calls.
+type riverWorker[A argued, D riverdriver.Driver[T], T any] struct {
+	river.WorkerDefaults[A]
+	handle handler
+	unwrap func(tx) T
+}
+
+func (w *riverWorker[A, D, T]) Work(ctx context.Context, job *river.Job[A]) error {
+	return w.handle(ctx, job.Args.job(), func(t tx) error {
+		// A job that was given to somebody else meanwhile, because we were taken for dead, is theirs to complete.
+		outlasting := context.WithoutCancel(ctx)
+		var attempt int
+		err := t.row(outlasting, `SELECT attempt FROM river_job WHERE id = $1 AND state = 'running'`, job.ID).Scan(&attempt)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && attempt != job.Attempt {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		_, err = river.JobCompleteTx[D](outlasting, w.unwrap(t), job)
+		return err
+	})
+}
