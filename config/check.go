@@ -9,9 +9,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"contactsync"
 	"contactsync/outbound"
+	"contactsync/schedule"
 )
 
 // Validate returns every value that cannot be right, whatever the configuration is for.
@@ -48,6 +50,8 @@ func judge(k key) (message, remedy string) {
 		if !(value > 0 && value <= 1) { // not the other way round, because of what is no number at all
 			return "must be above 0 and at most 1", "Write 0.5 for one half."
 		}
+	case time.Duration:
+		return judgeDuration(k.path, value)
 	case Secret:
 		return judgeSecret(k.path, value)
 	case []Secret:
@@ -103,8 +107,9 @@ func judgeText(keyPath, value string) (message, remedy string) {
 		return oneOf(value, "file", "desk")
 	case "store":
 		// The value may hold a password and is not repeated.
-		if file, ok := strings.CutPrefix(value, "sqlite:"); (!ok || file == "") && !strings.HasPrefix(value, "postgres://") {
-			return "is no address of a store", "Write store: sqlite:contactsync.db, with a path of your own."
+		if file, ok := strings.CutPrefix(value, "sqlite:"); (!ok || file == "") &&
+			!strings.HasPrefix(value, "postgres://") && !strings.HasPrefix(value, "postgresql://") {
+			return "is no address of a store", "Write store: sqlite:contactsync.db, with a path of your own, or postgres://USER@HOST/DATABASE."
 		}
 	case "webhook.listen":
 		_, port, err := net.SplitHostPort(value)
@@ -112,8 +117,8 @@ func judgeText(keyPath, value string) (message, remedy string) {
 			return "is no address to listen on", "Write host and port, such as 127.0.0.1:8080."
 		}
 	case "schedule.resync":
-		if value != "" && len(strings.Fields(value)) != 5 {
-			return "is no cron expression of five fields", `Write minute, hour, day, month and weekday, such as "17 3 * * *" for 03:17 UTC each day.`
+		if _, err := schedule.Parse(value); err != nil {
+			return err.Error(), `Write minute, hour, day, month and weekday, such as "17 3 * * *" for 03:17 UTC each day.`
 		}
 	}
 	return "", ""
@@ -123,9 +128,31 @@ func judgeNumber(keyPath string, value int) (message, remedy string) {
 	if value < 0 {
 		return "must not be negative", "Write 0 or more."
 	}
+	if keyPath == "serve.runs" && (value < 1 || value > maxRuns) {
+		return fmt.Sprintf("must be from 1 to %d", maxRuns), "Write 4 for a start: the desk's request limit is reached long before the machine's."
+	}
 	// More additions than members is what a small organization that grows looks like; more removals is impossible.
 	if strings.HasSuffix(keyPath, ".percent") && keyPath != "sync.hold_additions.percent" && value > 100 {
 		return "must be at most 100", "Write a percentage from 0 to 100."
+	}
+	return "", ""
+}
+
+// maxRuns is far more than any desk lets through.
+const maxRuns = 100
+
+func judgeDuration(keyPath string, value time.Duration) (message, remedy string) {
+	least := map[string]time.Duration{"serve.grace": time.Second, "serve.lease": time.Second}[keyPath]
+	most := map[string]time.Duration{"serve.grace": time.Hour, "serve.lease": time.Hour, "schedule.spread": 24 * time.Hour}[keyPath]
+	switch {
+	case value < 0:
+		return "must not be negative", "Write 0 or more."
+	case value < least:
+		return "must be at least " + least.String(), "Write a duration such as 30s."
+	case most > 0 && value > most:
+		return "must be at most " + most.String(), "Write a duration such as 4h."
+	case keyPath == "schedule.hooks" && value > 0 && value < time.Minute:
+		return "must be at least a minute", "Write 6h, or 0 for never."
 	}
 	return "", ""
 }

@@ -2,20 +2,26 @@
 // a whole, with every problem named at once. Secrets are redacted by their type.
 package config
 
-import "contactsync"
+import (
+	"time"
+
+	"contactsync"
+)
 
 // Config is what can be configured. The tags are the reference: key is the name in the file, default what holds
 // without it, text what it is for. Get one from Load or Default.
 type Config struct {
-	GitLab   GitLab   `key:"gitlab"`
-	Desk     string   `key:"desk" default:"zendesk" text:"Which ticketing backend to keep in step: zendesk."`
-	Zendesk  Zendesk  `key:"zendesk"`
-	Store    string   `key:"store" default:"sqlite:contactsync.db" text:"Where history, approvals and links are kept: sqlite:PATH, PATH relative to the working directory."`
-	Webhook  Webhook  `key:"webhook"`
-	Sync     Sync     `key:"sync"`
-	Limits   Limits   `key:"limits"`
-	Schedule Schedule `key:"schedule"`
-	Sweep    Sweep    `key:"sweep"`
+	GitLab    GitLab    `key:"gitlab"`
+	Desk      string    `key:"desk" default:"zendesk" text:"Which ticketing backend to keep in step: zendesk."`
+	Zendesk   Zendesk   `key:"zendesk"`
+	Store     string    `key:"store" default:"sqlite:contactsync.db" text:"Where history, approvals, links and the queue are kept: sqlite:PATH, PATH relative to the working directory; or postgres://…, for many machines."`
+	Webhook   Webhook   `key:"webhook"`
+	Sync      Sync      `key:"sync"`
+	Limits    Limits    `key:"limits"`
+	Schedule  Schedule  `key:"schedule"`
+	Sweep     Sweep     `key:"sweep"`
+	Serve     Serve     `key:"serve"`
+	Retention Retention `key:"retention"`
 
 	origins  map[string]origin
 	warnings []Problem
@@ -76,7 +82,9 @@ type Limits struct {
 
 // Schedule is what happens by itself.
 type Schedule struct {
-	Resync string `key:"resync" default:"17 3 * * *" text:"When every linked project is synced again: a cron expression of five fields, in UTC. Empty: never."`
+	Resync string        `key:"resync" default:"17 3 * * *" text:"When every linked project is synced again: a cron expression of five fields, in UTC. Empty: never."`
+	Spread time.Duration `key:"spread" default:"4h" text:"Over how long the runs of one such sweep are spread."`
+	Hooks  time.Duration `key:"hooks" default:"6h" text:"How often each project's hook is looked at on GitLab, for deliveries that failed. 0: never."`
 }
 
 // Sweep is when a scheduled sweep as a whole is suspect.
@@ -89,6 +97,20 @@ type SweepHold struct {
 	Organizations int `key:"organizations" default:"3" text:"A sweep's removals wait for an approval when more organizations than this would lose members."`
 	Floor         int `key:"floor" default:"50" text:"The same when more contacts than this would be removed, and more than the percentage."`
 	Percent       int `key:"percent" default:"5" text:"The same when more than this many per cent of all contacts would be removed, and more than the floor."`
+}
+
+// Serve is the daemon.
+type Serve struct {
+	Runs  int           `key:"runs" default:"4" text:"Runs that a process does at once; scheduled ones have as many more of their own."`
+	Grace time.Duration `key:"grace" default:"30s" text:"How long runs under way may take to come to their end when the process is told to stop."`
+	Lease time.Duration `key:"lease" default:"30s" text:"How long a project stays taken by a process that is not heard of any more."`
+}
+
+// Retention is for how long things are kept. 0 keeps them for ever.
+type Retention struct {
+	Deliveries time.Duration `key:"deliveries" default:"30d" text:"Hooks that were received. 0: for ever."`
+	Runs       time.Duration `key:"runs" default:"90d" text:"Runs that had nothing to change. 0: for ever."`
+	Audit      time.Duration `key:"audit" default:"1095d" text:"The audit trail: runs with changes or conflicts, and approvals. 0: for ever."`
 }
 
 // Default returns the configuration that holds without a file and without any variable.

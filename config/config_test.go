@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"contactsync"
 	"contactsync/config"
@@ -69,6 +70,11 @@ func shownAt(t testing.TB, c config.Config, path string) string {
 			texts = append(texts, secret.Reveal())
 		}
 		return fmt.Sprint(texts)
+	case time.Duration: // as people write it
+		if day := 24 * time.Hour; value > day && value%day == 0 {
+			return fmt.Sprintf("%dd", value/day)
+		}
+		return strings.NewReplacer("h0m0s", "h", "m0s", "m").Replace(value.String())
 	default:
 		return fmt.Sprint(value)
 	}
@@ -87,8 +93,10 @@ func TestDefaults(t *testing.T) {
 	want.Sync = config.Sync{HoldRemovals: config.Threshold{Floor: 3, Percent: 30},
 		HoldAdditions: config.Threshold{Floor: 100, Percent: 100}, PeopleElsewhere: "refuse", Names: "file"}
 	want.Limits = config.Limits{ContactsWithoutProject: 30, Maintainers: 5}
-	want.Schedule = config.Schedule{Resync: "17 3 * * *"}
+	want.Schedule = config.Schedule{Resync: "17 3 * * *", Spread: 4 * time.Hour, Hooks: 6 * time.Hour}
 	want.Sweep = config.Sweep{Hold: config.SweepHold{Organizations: 3, Floor: 50, Percent: 5}}
+	want.Serve = config.Serve{Runs: 4, Grace: 30 * time.Second, Lease: 30 * time.Second}
+	want.Retention = config.Retention{Deliveries: 30 * 24 * time.Hour, Runs: 90 * 24 * time.Hour, Audit: 1095 * 24 * time.Hour}
 	for _, key := range config.Reference() {
 		if got, want := shownAt(t, got, key.Path), shownAt(t, want, key.Path); got != want {
 			t.Errorf("%s: got %q, want %q", key.Path, got, want)
@@ -136,6 +144,14 @@ var other = map[string]string{
 	"sweep.hold.organizations":        "9",
 	"sweep.hold.floor":                "60",
 	"sweep.hold.percent":              "6",
+	"schedule.spread":                 "1h30m",
+	"schedule.hooks":                  "12h",
+	"serve.runs":                      "8",
+	"serve.grace":                     "1m",
+	"serve.lease":                     "45s",
+	"retention.deliveries":            "2d",
+	"retention.runs":                  "3d",
+	"retention.audit":                 "365d",
 }
 
 // inFile writes a path as nested keys.
@@ -179,7 +195,7 @@ func TestEveryKey(t *testing.T) {
 			if got := shownAt(t, mustLoad(t, "", key.Variable+"="+value), key.Path); got != want {
 				t.Errorf("by variable: got %q, want %q", got, want)
 			}
-			file := inFile(key.Path, map[string]string{"whole number": "42", "number": "0.75"}[key.Type])
+			file := inFile(key.Path, map[string]string{"whole number": "42", "number": "0.75", "duration": "2m"}[key.Type])
 			if got := shownAt(t, mustLoad(t, file, key.Variable+"="+value), key.Path); got != want {
 				t.Errorf("by both: got %q, want the variable's %q", got, want)
 			}
@@ -370,10 +386,10 @@ func TestProblems(t *testing.T) {
 		"unknown key":          {"gitlab:\n  ulr: x\n", nil, []string{f + ":2: gitlab.ulr is no key that contactsync knows. Did you mean url?"}},
 		"unknown key at top":   {"zendesc: {}\n", nil, []string{f + ":1: zendesc is no key that contactsync knows. Did you mean zendesk?"}},
 		"unknown, far off":     {"limits:\n  unrelated: 1\n", nil, []string{f + ":2: limits.unrelated is no key that contactsync knows. Known here: contacts_without_project, contacts_with_project, maintainers."}},
-		"odd key":              {"\"a\\nb\": 1\n", nil, []string{f + `:1: "a\nb" is no key that contactsync knows. Known here: gitlab, desk, zendesk, store, webhook, sync, limits, schedule, sweep.`}},
+		"odd key":              {"\"a\\nb\": 1\n", nil, []string{f + `:1: "a\nb" is no key that contactsync knows. Known here: gitlab, desk, zendesk, store, webhook, sync, limits, schedule, sweep, serve, retention.`}},
 		"duplicate key":        {"desk: zendesk\nstore: sqlite:x\ndesk: zendesk\n", nil, []string{f + ":3: desk is given twice, first in line 1. Delete one of them."}},
 		"no group":             {"gitlab: https://gitlab.com\n", nil, []string{f + ":1: gitlab must be a set of keys. The keys are: url, token, token_file, group, template_project, branch, file."}},
-		"list at top":          {"- gitlab\n", nil, []string{f + ":1: must be a set of keys. The keys are: gitlab, desk, zendesk, store, webhook, sync, limits, schedule, sweep."}},
+		"list at top":          {"- gitlab\n", nil, []string{f + ":1: must be a set of keys. The keys are: gitlab, desk, zendesk, store, webhook, sync, limits, schedule, sweep, serve, retention."}},
 		"second document":      {"desk: zendesk\n---\ndesk: zendesk\n", nil, []string{f + ":2: holds a second document. Delete the line --- and what follows it."}},
 		"not YAML":             {"desk: [\n", nil, []string{f + ":1: is not YAML: did not find expected node content. Mend that line; texts with special characters go between quotes."}},
 		"alias":                {"gitlab: {branch: &b main}\nzendesk: {bulk: *b}\n", nil, []string{f + ":1: gitlab.branch uses an anchor or an alias. Write the value itself; one that begins with & or * goes between quotes.", f + ":2: zendesk.bulk uses an anchor or an alias. Write the value itself; one that begins with & or * goes between quotes."}},
@@ -406,9 +422,14 @@ func TestProblems(t *testing.T) {
 		"branch":               {"gitlab: {branch: 'a b'}\n", nil, []string{f + ":1: gitlab.branch is no name of a branch. Write the branch's name, such as master."}},
 		"file outside":         {"gitlab: {file: ../contacts.yaml}\n", nil, []string{f + ":1: gitlab.file is no path within the repository. Write the path from the root of the repository, such as contacts.yaml."}},
 		"project field":        {"zendesk: {project_field: 'a:b'}\n", nil, []string{f + ":1: zendesk.project_field is no key of an organization field. Write the field's key as Zendesk shows it: letters, digits and underscores."}},
-		"store":                {"store: 'mysql://ada:sesame@db.example.com'\n", nil, []string{f + ":1: store is no address of a store. Write store: sqlite:contactsync.db, with a path of your own."}},
+		"store":                {"store: 'mysql://ada:sesame@db.example.com'\n", nil, []string{f + ":1: store is no address of a store. Write store: sqlite:contactsync.db, with a path of your own, or postgres://USER@HOST/DATABASE."}},
 		"listen":               {"webhook: {listen: 8080}\n", nil, []string{f + ":1: webhook.listen is no address to listen on. Write host and port, such as 127.0.0.1:8080."}},
 		"port":                 {"webhook: {listen: 'localhost:70000'}\n", nil, []string{f + ":1: webhook.listen is no address to listen on. Write host and port, such as 127.0.0.1:8080."}},
+		"days":                 {"retention: {runs: 1.5d}\n", nil, []string{f + `:1: retention.runs must be a duration such as 30s, 15m, 4h or 90d. Write a duration.`}},
+		"short lease":          {"serve: {lease: 5ms}\n", nil, []string{f + `:1: serve.lease must be at least 1s. Write a duration such as 30s.`}},
+		"long spread":          {"schedule: {spread: 25h}\n", nil, []string{f + `:1: schedule.spread must be at most 24h0m0s. Write a duration such as 4h.`}},
+		"no runs":              {"serve: {runs: 0}\n", nil, []string{f + `:1: serve.runs must be from 1 to 100. Write 4 for a start: the desk's request limit is reached long before the machine's.`}},
+		"no such day":          {"schedule: {resync: '0 0 31 2 *'}\n", nil, []string{f + `:1: schedule.resync names a date that never comes. Write minute, hour, day, month and weekday, such as "17 3 * * *" for 03:17 UTC each day.`}},
 		"cron":                 {"schedule: {resync: '@daily'}\n", nil, []string{f + `:1: schedule.resync is no cron expression of five fields. Write minute, hour, day, month and weekday, such as "17 3 * * *" for 03:17 UTC each day.`}},
 		"protected":            {"sync: {protected: [ada]}\n", nil, []string{f + `:1: sync.protected lists "ada", which is no e-mail address. Write addresses such as ada@example.com.`}},
 		"control character":    {"gitlab: {group: \"a\\nb\"}\n", nil, []string{f + ":1: gitlab.group holds a control character or a line break. Write it on one line."}},

@@ -1,10 +1,12 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
 
 	"contactsync"
 )
@@ -70,6 +72,8 @@ func (k key) kind() string {
 		return "whole number"
 	case float64:
 		return "number"
+	case time.Duration:
+		return "duration"
 	case Secret:
 		return "secret"
 	case []Secret:
@@ -98,6 +102,12 @@ func (k key) set(values []string) error {
 			return fmt.Errorf("must be a number")
 		}
 		*field = number
+	case *time.Duration:
+		duration, err := parseDuration(values[0])
+		if err != nil {
+			return err
+		}
+		*field = duration
 	case *Secret:
 		*field = NewSecret(values[0])
 	case *[]Secret:
@@ -116,11 +126,31 @@ func (k key) set(values []string) error {
 	return nil
 }
 
+// parseDuration reads 90s, 15m, 4h or 30d.
+func parseDuration(text string) (time.Duration, error) {
+	wrong := errors.New("must be a duration such as 30s, 15m, 4h or 90d")
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		number, err := strconv.Atoi(days)
+		if err != nil || number > maxDays {
+			return 0, wrong
+		}
+		return time.Duration(number) * 24 * time.Hour, nil
+	}
+	duration, err := time.ParseDuration(text)
+	if err != nil {
+		return 0, wrong
+	}
+	return duration, nil
+}
+
+// maxDays is a century, which no retention needs and no arithmetic breaks.
+const maxDays = 36500
+
 // Key describes a key for the reference.
 type Key struct {
 	Path     string // in the file: "sync.hold_removals.floor"
 	Variable string // in the environment: "CONTACTSYNC_SYNC_HOLD_REMOVALS_FLOOR"
-	Type     string // "text", "whole number", "number", "secret", or a list of some
+	Type     string // "text", "whole number", "number", "duration", "secret", or a list of some
 	Default  string // as it would be written, "" for none
 	Secret   bool   // can also be given as PATH_file and VARIABLE_FILE, the name of a file that holds it
 	Text     string // what it is for

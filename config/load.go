@@ -20,9 +20,9 @@ const (
 	maxSecret = 64 << 10
 )
 
-// Variables that begin like ours and are not keys: the name of the file, and the folder of API specifications that
-// tests read.
-var otherVariables = []string{variablePrefix + "CONFIG", variablePrefix + "SPECS"}
+// Variables that begin like ours and are not keys: the name of the file, and what tests use: the folder of API
+// specifications and the address of a PostgreSQL.
+var otherVariables = []string{variablePrefix + "CONFIG", variablePrefix + "SPECS", variablePrefix + "TEST_POSTGRES"}
 
 // Sources are where the configuration comes from.
 type Sources struct {
