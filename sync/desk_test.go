@@ -32,6 +32,7 @@ type memoryDesk struct {
 	failPresent error
 	denyPresent bool // Present says the opposite of what was written
 	exclusive   bool // nobody can belong to several organizations
+	resolved    int  // how often Organization was asked
 }
 
 func newMemoryDesk() *memoryDesk {
@@ -93,6 +94,7 @@ func (d *memoryDesk) membersOf(org string) []contactsync.Email {
 }
 
 func (d *memoryDesk) Organization(_ context.Context, project int64) (contactsync.Organization, error) {
+	d.resolved++
 	org, ok := d.orgs[project]
 	if !ok {
 		return org, contactsync.Errorf(contactsync.ClassNoOrgFound, "no organization is linked to project %d", project)

@@ -138,42 +138,64 @@ func covers(approval contactsync.Approval, held []contactsync.Change) bool {
 	return !slices.ContainsFunc(held, func(c contactsync.Change) bool { return !approved[c.Key()] })
 }
 
+// Loss is what the run of one organization would take away.
+type Loss struct {
+	Members  int // of the organization, before the run
+	Removals int // that the organization's own guard lets through
+}
+
+// Loss counts the plan's removals that would be made now: those that are held already take nobody away.
+func (p Plan) Loss() Loss {
+	loss := Loss{Members: p.Members}
+	for _, item := range p.Items {
+		if item.Action == contactsync.ActionRemove && item.Result == contactsync.ResultPlanned {
+			loss.Removals++
+		}
+	}
+	return loss
+}
+
+// PutBack returns the plan with the removals held that its own guard let through: in a sweep they wait until every
+// organization has been looked at. Everything else goes on, and no approval lets them through.
+func PutBack(plan Plan) Plan {
+	plan.Items = slices.Clone(plan.Items)
+	for i := range plan.Items {
+		if item := &plan.Items[i]; item.Action == contactsync.ActionRemove && item.Result == contactsync.ResultPlanned {
+			item.hold(contactsync.ClassRemovalsHeld, "waits until the whole sweep has been looked at")
+		}
+	}
+	return plan
+}
+
+// Losses is what the runs of a whole sweep would take away.
+type Losses struct {
+	Organizations int // that would lose members
+	Removals      int
+	Members       int // of all organizations of the sweep
+}
+
+// Plus adds one organization's loss.
+func (l Losses) Plus(one Loss) Losses {
+	if one.Removals > 0 {
+		l.Organizations++
+	}
+	l.Removals += one.Removals
+	l.Members += one.Members
+	return l
+}
+
 // SweepThreshold is when the removals of a whole scheduled sweep are held: the desk is suspect.
 type SweepThreshold struct {
 	Organizations int       // that would lose members
 	Contacts      Threshold // removals over all organizations, against all members
 }
 
-// GuardSweep returns the plans of one sweep, all their removals held when more organizations would lose members than
-// the threshold allows, or more contacts in all. Plans that pass are returned as they are.
-func GuardSweep(plans []Plan, threshold SweepThreshold) []Plan {
-	var losing, removals, members int
-	for _, plan := range plans {
-		lost := 0
-		for _, item := range plan.Items {
-			if item.Action == contactsync.ActionRemove && item.Result == contactsync.ResultPlanned {
-				lost++
-			}
-		}
-		members += plan.Members
-		removals += lost
-		if lost > 0 {
-			losing++
-		}
+// Judge reports whether a sweep's losses are too many to be true, and why, for people.
+func (t SweepThreshold) Judge(l Losses) (exceeded bool, why string) {
+	if l.Organizations <= t.Organizations && !t.Contacts.Exceeded(l.Removals, l.Members) {
+		return false, ""
 	}
-	if losing <= threshold.Organizations && !threshold.Contacts.Exceeded(removals, members) {
-		return plans
-	}
-	detail := fmt.Sprintf("the sweep would remove %d contacts from %d organizations, which makes the desk suspect", removals, losing)
-	guarded := make([]Plan, len(plans))
-	for p, plan := range plans {
-		plan.Items = slices.Clone(plan.Items)
-		for i := range plan.Items {
-			if plan.Items[i].Action == contactsync.ActionRemove && plan.Items[i].Result == contactsync.ResultPlanned {
-				plan.Items[i].hold(contactsync.ClassRemovalsHeld, detail)
-			}
-		}
-		guarded[p] = plan
-	}
-	return guarded
+	return true, fmt.Sprintf("the sweep would remove %d of %d contacts, from %d organizations; "+
+		"with more than %d organizations, or more than %d contacts and %d %% of all, the desk is suspect and nobody is removed",
+		l.Removals, l.Members, l.Organizations, t.Organizations, t.Contacts.Floor, t.Contacts.Percent)
 }

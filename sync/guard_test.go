@@ -2,7 +2,10 @@ package sync_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"contactsync"
 	"contactsync/sync"
@@ -56,12 +59,12 @@ func losing(t *testing.T, org string, members, removed int) sync.Plan {
 	return plan
 }
 
-// A sweep in which the desk would take members from many organizations, or many members, removes nobody at all.
-func TestSweepIsHeldAsAWhole(t *testing.T) {
+// A sweep in which the desk would take members from many organizations, or many members, is told so with the figures.
+func TestSweepIsJudgedAsAWhole(t *testing.T) {
 	tests := []struct {
-		name    string
-		losses  []int // of 500 members each
-		allHeld bool
+		name     string
+		losses   []int // of 500 members each
+		exceeded bool
 	}{
 		{"nobody", []int{0, 0, 0, 0, 0}, false},
 		{"three organizations", []int{1, 1, 1, 0, 0}, false},
@@ -71,30 +74,74 @@ func TestSweepIsHeldAsAWhole(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var plans []sync.Plan
-			total := 0
-			for i, lost := range tt.losses {
-				plans = append(plans, losing(t, fmt.Sprint(i), 500, lost))
-				total += lost
+			var losses sync.Losses
+			lost := 0
+			for i, removed := range tt.losses {
+				losses = losses.Plus(losing(t, fmt.Sprint(i), 500, removed).Loss())
+				lost += removed
 			}
-			held := 0
-			for _, plan := range sync.GuardSweep(plans, defaultSweep) {
-				held += len(plan.Held())
+			exceeded, why := defaultSweep.Judge(losses)
+			if exceeded != tt.exceeded || exceeded == (why == "") {
+				t.Errorf("Judge(%+v) = %v, %q; want %v", losses, exceeded, why, tt.exceeded)
 			}
-			want := 0
-			if tt.allHeld {
-				want = total
-			}
-			if held != want {
-				t.Errorf("held = %d, want %d", held, want)
-			}
-			for _, plan := range plans {
-				if len(plan.Held()) != 0 {
-					t.Error("the plans that were given have changed")
-				}
+			if figures := fmt.Sprintf("%d of 2500 contacts", lost); exceeded && !strings.Contains(why, figures) {
+				t.Errorf("%q does not say %q", why, figures)
 			}
 		})
 	}
+	if exceeded, _ := (sync.SweepThreshold{}).Judge(sync.Losses{Members: 100}); exceeded {
+		t.Error("a sweep without losses is suspect")
+	}
+}
+
+// For any sweep: its judgement does not depend on the order of its projects, further losses do not make it pass again,
+// and putting back leaves nobody to be removed, whoever had approved it, and touches nothing else.
+func TestSweepProperties(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		threshold := sync.SweepThreshold{
+			Organizations: rapid.IntRange(0, 4).Draw(rt, "organizations"),
+			Contacts:      sync.Threshold{Floor: rapid.IntRange(0, 20).Draw(rt, "floor"), Percent: rapid.IntRange(0, 50).Draw(rt, "percent")},
+		}
+		var plans []sync.Plan
+		for i := range rapid.IntRange(0, 8).Draw(rt, "plans") {
+			members := rapid.IntRange(1, 12).Draw(rt, "members")
+			plan := losing(t, fmt.Sprint(i), members, rapid.IntRange(0, members).Draw(rt, "removed"))
+			var now sync.Circumstances
+			if rapid.Bool().Draw(rt, "approved") {
+				now.Approvals = []contactsync.Approval{sync.Guard(plan, sync.Policy{}, now).Approve()}
+			}
+			plans = append(plans, sync.Guard(plan, defaultPolicy(), now))
+		}
+		var losses, turned sync.Losses
+		for i := range plans {
+			losses, turned = losses.Plus(plans[i].Loss()), turned.Plus(plans[len(plans)-1-i].Loss())
+		}
+		worse := losses
+		worse.Organizations++
+		worse.Removals++
+		before, _ := threshold.Judge(losses)
+		if after, _ := threshold.Judge(worse); before && !after {
+			rt.Fatalf("%+v is suspect under %+v, but %+v is not", losses, threshold, worse)
+		}
+		if losses != turned {
+			rt.Fatalf("%+v in one order, %+v in the other", losses, turned)
+		}
+		for _, plan := range plans {
+			before := fmt.Sprint(plan.Items)
+			back := sync.PutBack(plan)
+			if back.Loss() != (sync.Loss{Members: plan.Members}) || len(back.Held()) != len(plan.Held())+plan.Loss().Removals {
+				rt.Fatalf("put back: %+v of %+v", back.Items, plan.Items)
+			}
+			if fmt.Sprint(plan.Items) != before || back.Digest() != plan.Digest() || fmt.Sprint(sync.PutBack(back)) != fmt.Sprint(back) {
+				rt.Fatalf("putting back changes the plan that was given, its digest, or more when it is done twice: %+v", back)
+			}
+			for i, item := range back.Items {
+				if was := plan.Items[i]; was.Result != contactsync.ResultPlanned && fmt.Sprint(item) != fmt.Sprint(was) {
+					rt.Fatalf("putting back changed %+v to %+v", was, item)
+				}
+			}
+		}
+	})
 }
 
 // A member is not given up for removal while some of their addresses are unknown and a contact is unexplained.

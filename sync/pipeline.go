@@ -86,50 +86,67 @@ func New(options Options) *Pipeline {
 	return &Pipeline{options}
 }
 
+// Watched returns the same pipeline with another observer. Runs of a process that make their way side by side have one
+// each.
+func (p *Pipeline) Watched(by Observer) *Pipeline {
+	watched := *p
+	watched.Observer = by
+	return &watched
+}
+
 // Plan shows what Sync would do now. It writes nothing anywhere.
 func (p *Pipeline) Plan(ctx context.Context, project contactsync.ProjectRef) contactsync.Run {
-	run := contactsync.Run{Project: project}
-	return p.plan(ctx, run, func(ctx context.Context, run *contactsync.Run) (reading, error) {
+	return p.show(ctx, contactsync.Run{Project: project}, func(ctx context.Context, run *contactsync.Run) (proposal, error) {
 		id, err := projectID(project)
 		if err != nil {
-			return reading{}, err
+			return proposal{}, err
 		}
-		return p.read(ctx, id, run)
+		return p.propose(ctx, id, run, p.Desk.Organization)
 	})
 }
 
 // PlanFile shows what a contacts file would do to an organization. It writes nothing anywhere.
 func (p *Pipeline) PlanFile(ctx context.Context, content []byte, organization string) contactsync.Run {
-	return p.plan(ctx, contactsync.Run{}, func(ctx context.Context, run *contactsync.Run) (reading, error) {
-		return p.readLocal(ctx, content, organization, run)
+	return p.show(ctx, contactsync.Run{}, func(ctx context.Context, run *contactsync.Run) (proposal, error) {
+		state, err := p.readLocal(ctx, content, organization, run)
+		if err != nil {
+			return proposal{}, err
+		}
+		return p.decide(ctx, 0, state)
 	})
 }
 
-func (p *Pipeline) plan(ctx context.Context, run contactsync.Run, read func(context.Context, *contactsync.Run) (reading, error)) contactsync.Run {
+func (p *Pipeline) show(ctx context.Context, run contactsync.Run, propose func(context.Context, *contactsync.Run) (proposal, error)) contactsync.Run {
 	ctx, tally := withTally(ctx)
-	var plan Plan
-	r, err := read(ctx, &run)
-	if err == nil {
-		plan, _, err = p.decide(ctx, r)
-	}
-	return conclude(run, plan, interrupted(ctx, err), tally)
+	proposed, err := propose(ctx, &run)
+	return conclude(run, proposed.plan, interrupted(ctx, err), tally)
 }
 
 // Sync makes the organization's members equal to the project's file now, as far as the safety rules allow.
 func (p *Pipeline) Sync(ctx context.Context, project contactsync.ProjectRef, trigger contactsync.Trigger) contactsync.Run {
-	return p.run(ctx, project, trigger, consent{})
+	return p.run(ctx, project, trigger, func(ctx context.Context, id int64, run *contactsync.Run) (proposal, error) {
+		return p.propose(ctx, id, run, p.Desk.Organization)
+	})
 }
 
 // Approve runs the project with the held changes of that plan let through. The plan may be the one that was shown, or
 // what is left of it after a run that held changes. A plan that is neither is plan_changed, and nothing is written.
 func (p *Pipeline) Approve(ctx context.Context, project contactsync.ProjectRef, digest, by string) contactsync.Run {
-	return p.run(ctx, project, contactsync.TriggerApproval, consent{digest: digest, by: by})
+	return p.run(ctx, project, contactsync.TriggerApproval, func(ctx context.Context, id int64, run *contactsync.Run) (proposal, error) {
+		proposed, err := p.propose(ctx, id, run, p.Desk.Organization)
+		if err != nil {
+			return proposed, err
+		}
+		if proposed.plan, err = p.consent(ctx, id, proposed, digest, by); err == nil {
+			run.ApprovedBy = by
+		}
+		return proposed, err
+	})
 }
 
-// consent is an operator's word, still to be held against the plan of the moment.
-type consent struct{ digest, by string }
-
-func (p *Pipeline) run(ctx context.Context, project contactsync.ProjectRef, trigger contactsync.Trigger, consent consent) contactsync.Run {
+// run is one durable run of a project, from its begin to its finish. What it shall do is proposed under the lease.
+func (p *Pipeline) run(ctx context.Context, project contactsync.ProjectRef, trigger contactsync.Trigger,
+	propose func(ctx context.Context, project int64, run *contactsync.Run) (proposal, error)) contactsync.Run {
 	ctx, tally := withTally(ctx)
 	run := contactsync.Run{
 		ID: p.NewID(), Project: project, Trigger: trigger, Status: contactsync.StatusRunning, Started: p.Now().UTC(),
@@ -146,8 +163,11 @@ func (p *Pipeline) run(ctx context.Context, project contactsync.ProjectRef, trig
 		if err := p.Store.BeginRun(ctx, run); err != nil {
 			return err
 		}
-		plan, err := p.reconcile(ctx, id, &run, consent)
-		run = conclude(run, plan, interrupted(ctx, err), tally)
+		proposed, err := propose(ctx, id, &run)
+		if err == nil {
+			err = p.carryOut(ctx, id, run, &proposed)
+		}
+		run = conclude(run, proposed.plan, interrupted(ctx, err), tally)
 		run.Finished = p.Now().UTC()
 		return p.Store.FinishRun(context.WithoutCancel(ctx), run)
 	})
@@ -170,39 +190,57 @@ func (p *Pipeline) record(ctx context.Context, run contactsync.Run) contactsync.
 	return run
 }
 
-// reconcile is one run under its lease: everything between its begin and its finish.
-func (p *Pipeline) reconcile(ctx context.Context, project int64, run *contactsync.Run, consent consent) (Plan, error) {
-	r, err := p.read(ctx, project, run)
+// proposal is the guarded plan of a run, and what it was made from.
+type proposal struct {
+	plan     Plan
+	members  []contactsync.Member // before anything is done
+	baseline contactsync.Baseline // that the plan was guarded with
+}
+
+// resolver returns the organization of a project.
+type resolver func(ctx context.Context, project int64) (contactsync.Organization, error)
+
+// propose reads everything that a run of the project needs, and plans it.
+func (p *Pipeline) propose(ctx context.Context, project int64, run *contactsync.Run, resolve resolver) (proposal, error) {
+	state, err := p.read(ctx, project, run, resolve)
 	if err != nil {
-		return Plan{}, err
+		return proposal{}, err
 	}
-	plan, baseline, err := p.decide(ctx, r)
-	if err != nil {
-		return Plan{}, err
-	}
-	if consent.digest != "" {
-		if plan, err = p.consent(ctx, project, plan, baseline, consent); err != nil {
-			return plan, err
+	return p.decide(ctx, project, state)
+}
+
+// decide turns what was read into a guarded plan. project is 0 for a local file.
+func (p *Pipeline) decide(ctx context.Context, project int64, state State) (proposal, error) {
+	var baseline contactsync.Baseline
+	var approvals []contactsync.Approval
+	if p.Memory != nil {
+		var err error
+		if baseline, err = p.Memory.Baseline(ctx, state.Organization.ID); err != nil {
+			return proposal{}, fmt.Errorf("reading the last good read of organization %s: %w", state.Organization.ID, err)
 		}
-		run.ApprovedBy = consent.by
+		if project != 0 {
+			if approvals, err = p.Memory.Approvals(ctx, project); err != nil {
+				return proposal{}, fmt.Errorf("reading approvals of project %d: %w", project, err)
+			}
+		}
 	}
-	intent := *run
-	intent.Changes, intent.Conflicts, intent.Digest, intent.Remainder = plan.Changes(), plan.Conflicts, plan.Digest(), plan.Remainder()
-	if err := p.Store.PlanRun(ctx, intent); err != nil {
-		return plan, err
+	if err := CheckRead(state.Organization, len(state.Members), baseline); err != nil {
+		return proposal{}, err
 	}
-	members, err := p.apply(ctx, run.ID, &plan, r.state.Members)
+	plan, err := Make(state, p.Policy)
 	if err != nil {
-		return plan, err
+		return proposal{}, err
 	}
-	return plan, p.remember(ctx, project, plan, members)
+	plan = Guard(plan, p.Policy, Circumstances{Baseline: baseline, Approvals: approvals})
+	return proposal{plan, state.Members, baseline}, nil
 }
 
 // consent approves the plan's held changes, if the operator's digest names this plan or what remained of it.
-func (p *Pipeline) consent(ctx context.Context, project int64, plan Plan, baseline contactsync.Baseline, consent consent) (Plan, error) {
+func (p *Pipeline) consent(ctx context.Context, project int64, proposed proposal, named, by string) (Plan, error) {
+	plan := proposed.plan
 	digest := plan.Digest()
-	if consent.digest != digest {
-		remainder, err := p.Store.RemainderOf(ctx, project, consent.digest)
+	if named != digest {
+		remainder, err := p.Store.RemainderOf(ctx, project, named)
 		if err != nil {
 			return plan, fmt.Errorf("looking up the approved plan: %w", err)
 		}
@@ -212,43 +250,33 @@ func (p *Pipeline) consent(ctx context.Context, project int64, plan Plan, baseli
 				waiting = "nothing waits for an approval now, and nothing was changed"
 			}
 			return plan, contactsync.Errorf(contactsync.ClassPlanChanged,
-				"the approval names the plan %s, but the plan is now %s; %s", consent.digest, digest, waiting)
+				"the approval names the plan %s, but the plan is now %s; %s", named, digest, waiting)
 		}
 	}
 	if len(plan.Held()) == 0 {
 		return plan, nil
 	}
 	approval := plan.Approve()
-	approval.By, approval.At = consent.by, p.Now().UTC()
+	approval.By, approval.At = by, p.Now().UTC()
 	if err := p.Store.Approve(ctx, project, approval); err != nil {
 		return plan, fmt.Errorf("recording the approval: %w", err)
 	}
-	return Guard(plan, p.Policy, Circumstances{Baseline: baseline, Approvals: []contactsync.Approval{approval}}), nil
+	return Guard(plan, p.Policy, Circumstances{Baseline: proposed.baseline, Approvals: []contactsync.Approval{approval}}), nil
 }
 
-// decide turns what was read into a guarded plan, and returns the baseline that it was guarded with.
-func (p *Pipeline) decide(ctx context.Context, r reading) (Plan, contactsync.Baseline, error) {
-	var baseline contactsync.Baseline
-	var approvals []contactsync.Approval
-	if p.Memory != nil {
-		var err error
-		if baseline, err = p.Memory.Baseline(ctx, r.state.Organization.ID); err != nil {
-			return Plan{}, baseline, fmt.Errorf("reading the last good read of organization %s: %w", r.state.Organization.ID, err)
-		}
-		if r.project != 0 {
-			if approvals, err = p.Memory.Approvals(ctx, r.project); err != nil {
-				return Plan{}, baseline, fmt.Errorf("reading approvals of project %d: %w", r.project, err)
-			}
-		}
+// carryOut makes what is proposed so: the intent goes into the history, the changes to the desk, and what they left
+// into the memory of the next run.
+func (p *Pipeline) carryOut(ctx context.Context, project int64, run contactsync.Run, proposed *proposal) error {
+	plan := &proposed.plan
+	run.Changes, run.Conflicts, run.Digest, run.Remainder = plan.Changes(), plan.Conflicts, plan.Digest(), plan.Remainder()
+	if err := p.Store.PlanRun(ctx, run); err != nil {
+		return err
 	}
-	if err := CheckRead(r.state.Organization, len(r.state.Members), baseline); err != nil {
-		return Plan{}, baseline, err
-	}
-	plan, err := Make(r.state, p.Policy)
+	members, err := p.apply(ctx, run.ID, plan, proposed.members)
 	if err != nil {
-		return Plan{}, baseline, err
+		return err
 	}
-	return Guard(plan, p.Policy, Circumstances{Baseline: baseline, Approvals: approvals}), baseline, nil
+	return p.remember(ctx, project, *plan, members)
 }
 
 // remember leaves for the next run what this one proved. Held additions leave the old baseline: whoever restores

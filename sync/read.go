@@ -7,15 +7,9 @@ import (
 	"contactsync"
 )
 
-// reading is everything that a run read.
-type reading struct {
-	project int64 // 0 for a local file
-	state   State
-}
-
 // read gathers what a plan is made from. The file and the members are read side by side; of several failures the one
 // is returned that comes first in this order: project, organization, file, members.
-func (p *Pipeline) read(ctx context.Context, project int64, run *contactsync.Run) (reading, error) {
+func (p *Pipeline) read(ctx context.Context, project int64, run *contactsync.Run, resolve resolver) (State, error) {
 	today := contactsync.DateOf(p.Now())
 	p.step("reading the file and the members")
 
@@ -57,7 +51,7 @@ func (p *Pipeline) read(ctx context.Context, project int64, run *contactsync.Run
 
 	var members []contactsync.Member
 	var membersErr error
-	org, orgErr := p.Desk.Organization(deskCtx, project)
+	org, orgErr := resolve(deskCtx, project)
 	if orgErr == nil {
 		members, membersErr = p.members(membersCtx, org)
 	}
@@ -65,47 +59,45 @@ func (p *Pipeline) read(ctx context.Context, project int64, run *contactsync.Run
 
 	run.Commit, run.Committer = side.file.Commit, side.file.Committer
 	if side.projectErr != nil {
-		return reading{}, side.projectErr
+		return State{}, side.projectErr
 	}
 	if orgErr != nil {
-		return reading{}, orgErr
+		return State{}, orgErr
 	}
 	run.Organization = &org
 	if side.fileErr != nil {
-		return reading{}, side.fileErr
+		return State{}, side.fileErr
 	}
 	if err := side.owner(org); err != nil {
-		return reading{}, err
+		return State{}, err
 	}
 	if membersErr != nil {
-		return reading{}, membersErr
+		return State{}, membersErr
 	}
-	state, err := p.complete(ctx, State{Organization: org, Contacts: side.parsed, Members: members, Today: today})
-	return reading{project: project, state: state}, err
+	return p.complete(ctx, State{Organization: org, Contacts: side.parsed, Members: members, Today: today})
 }
 
 // readLocal gathers what a plan of a local file is made from.
-func (p *Pipeline) readLocal(ctx context.Context, content []byte, organization string, run *contactsync.Run) (reading, error) {
+func (p *Pipeline) readLocal(ctx context.Context, content []byte, organization string, run *contactsync.Run) (State, error) {
 	today := contactsync.DateOf(p.Now())
 	file, err := p.parse(content, today)
 	if err != nil {
-		return reading{}, err
+		return State{}, err
 	}
 	p.step("reading the members")
 	org, err := p.Desk.OrganizationByID(ctx, organization)
 	if err != nil {
-		return reading{}, err
+		return State{}, err
 	}
 	run.Organization = &org
 	if err := checkOwner(file, org); err != nil {
-		return reading{}, err
+		return State{}, err
 	}
 	members, err := p.members(ctx, org)
 	if err != nil {
-		return reading{}, err
+		return State{}, err
 	}
-	state, err := p.complete(ctx, State{Organization: org, Contacts: file.Contacts, Members: members, Today: today})
-	return reading{state: state}, err
+	return p.complete(ctx, State{Organization: org, Contacts: file.Contacts, Members: members, Today: today})
 }
 
 func (p *Pipeline) members(ctx context.Context, org contactsync.Organization) ([]contactsync.Member, error) {
