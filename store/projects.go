@@ -122,7 +122,7 @@ func (s *Store) Overview(ctx context.Context) (Overview, error) {
 		if err := tx.row(ctx, `SELECT COUNT(*) FROM hook WHERE disabled`).Scan(&overview.HooksDisabled); err != nil {
 			return err
 		}
-		overview.Pruned, err = lastDone(ctx, tx, chorePrune)
+		overview.Pruned, err = lastDone(ctx, tx, ChorePrune)
 		return err
 	})
 	return overview, err

@@ -34,9 +34,9 @@ type Sweep struct {
 
 // Losses are what a sweep's runs would have removed.
 type Losses struct {
-	Organizations int64 // that would lose members
-	Removals      int64
-	Members       int64 // of all organizations
+	Organizations int // that would lose members
+	Removals      int
+	Members       int // of all organizations
 }
 
 // Linked is one project of a sweep: when it is due, and the organization that carries it. No organization: it is to be
@@ -82,7 +82,7 @@ func (s *Store) BeginSweep(ctx context.Context, tick time.Time) (begun bool, err
 		if err := saveDone(ctx, tx, s.scheduleName(), tick); err != nil {
 			return err
 		}
-		return s.queue.insert(ctx, tx, insertion{Job: Job{Kind: KindChore, Chore: choreSweep}})
+		return s.queue.insert(ctx, tx, insertion{Job: Job{Kind: KindChore, Chore: ChoreSweep}})
 	})
 	return begun, err
 }
@@ -151,7 +151,22 @@ func (s *Store) askToJudge(ctx context.Context, tx tx, sweep string) error {
 	if err != nil || left > 0 {
 		return err
 	}
-	return s.queue.insert(ctx, tx, insertion{Job: Job{Kind: KindChore, Chore: choreJudge}})
+	return s.queue.insert(ctx, tx, insertion{Job: Job{Kind: KindChore, Chore: ChoreJudge}})
+}
+
+// NudgeSweep asks again for what the sweep under way waits for, in case a job got lost: its projects, or its judgement.
+func (s *Store) NudgeSweep(ctx context.Context) error {
+	return s.write(ctx, "looking after the sweep under way", func(tx tx) error {
+		sweep, err := readSweep(ctx, tx, `desk = $1 AND finished_at = 0 ORDER BY tick LIMIT 1`, s.options.Desk)
+		switch {
+		case err != nil || sweep.ID == "":
+			return err
+		case sweep.State == SweepListing:
+			return s.queue.insert(ctx, tx, insertion{Job: Job{Kind: KindChore, Chore: ChoreSweep}})
+		default:
+			return s.askToJudge(ctx, tx, sweep.ID)
+		}
+	})
 }
 
 // SweepProject returns a project of a sweep; done tells that its run is through, or that the sweep is over.
@@ -173,7 +188,7 @@ func (s *Store) SweepProject(ctx context.Context, sweep string, project int64) (
 
 // ThroughSweep remembers that a project's run within a sweep is through, and what it would have removed. The last one
 // asks for the judgement.
-func (s *Store) ThroughSweep(ctx context.Context, sweep string, project, members, removals int64) error {
+func (s *Store) ThroughSweep(ctx context.Context, sweep string, project int64, members, removals int) error {
 	return s.write(ctx, fmt.Sprintf("recording project %d of sweep %s", project, sweep), func(tx tx) error {
 		if _, err := tx.exec(ctx, `UPDATE sweep_project SET done = true, members = $1, removals = $2
 			WHERE sweep = $3 AND project = $4 AND NOT done`, members, removals, sweep, project); err != nil {

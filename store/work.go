@@ -139,16 +139,16 @@ func (s *Store) bringBack(ctx context.Context, tx tx, before int64) error {
 	return s.queue.insert(ctx, tx, owed...)
 }
 
-// Chores.
+// What happens by itself.
 const (
-	choreSweep = "sweep" // list the linked projects, and begin their runs
-	choreJudge = "judge" // all are through: decide about the removals
-	choreHooks = "hooks"
-	chorePrune = "prune"
+	ChoreSweep = "sweep" // find the linked projects of a sweep, and ask for their runs
+	ChoreJudge = "judge" // all of them are through: decide about the removals
+	ChoreHooks = "hooks" // look for deliveries that never arrived
+	ChorePrune = "prune" // delete what is too old
 )
 
-// Chores are what happens by itself, in the order of their leases.
-var Chores = []string{choreSweep, choreJudge, choreHooks, chorePrune}
+// Chores are all of them, in the order of their leases.
+var Chores = []string{ChoreSweep, ChoreJudge, ChoreHooks, ChorePrune}
 
 // lease is the number under which a job is held while it is worked on: the project's, or one below zero for a chore.
 func (j Job) lease() int64 {

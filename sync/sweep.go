@@ -12,7 +12,8 @@ import (
 //
 // org is the project's organization as a reading of all links told, so that a run with nothing to do costs no more than
 // its members. Links change while a sweep is under way: a run that finds something to do, or a file of another
-// organization, asks the desk whose project it is, and begins again where the answer is another one.
+// organization, asks the desk whose project it is, and begins again where the answer is another one. The zero
+// Organization is asked for at once.
 //
 // Nobody looks at a sweep: give it a context that is contactsync.InBackground.
 func (p *Pipeline) Resync(ctx context.Context, project contactsync.ProjectRef, org contactsync.Organization) (contactsync.Run, Loss) {
@@ -27,6 +28,9 @@ func (p *Pipeline) Resync(ctx context.Context, project contactsync.ProjectRef, o
 
 // proposeKnown is propose for an organization that is taken for the project's only as long as nothing depends on it.
 func (p *Pipeline) proposeKnown(ctx context.Context, project int64, run *contactsync.Run, known contactsync.Organization) (proposal, error) {
+	if known.ID == "" {
+		return p.propose(ctx, project, run, p.Desk.Organization)
+	}
 	is := func(org contactsync.Organization) resolver {
 		return func(context.Context, int64) (contactsync.Organization, error) { return org, nil }
 	}
