@@ -3,7 +3,6 @@ package telemetry
 import (
 	"net/http"
 	"runtime"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,7 +33,6 @@ type Metrics struct {
 	conflicts  *prometheus.CounterVec
 	state      stateCollector
 	budget     budgetCollector
-	answers    vocabulary
 }
 
 // Runs take a second where little is to be done, and as long as the desk's limit makes them otherwise.
@@ -52,7 +50,7 @@ func NewMetrics(build Build, now func() time.Time) *Metrics {
 		registry: prometheus.NewPedanticRegistry(),
 		state:    stateCollector{now: now},
 		deliveries: counter("contactsync_deliveries_total",
-			"Hooks that arrived, by the address they came to and what they were answered.", "address", "answer"),
+			"Requests to the addresses of the receiver, by address and what they were answered.", "address", "answer"),
 		runs: counter("contactsync_runs_total",
 			"Runs that ended, by status, class of the run's error (none where there is none), and trigger.", "status", "class", "trigger"),
 		durations: histogram("contactsync_run_duration_seconds",
@@ -79,6 +77,11 @@ func NewMetrics(build Build, now func() time.Time) *Metrics {
 
 // begin makes the series that are there before anything happens.
 func (m *Metrics) begin() {
+	for _, address := range addresses {
+		for _, answer := range answers {
+			m.deliveries.WithLabelValues(address, answer)
+		}
+	}
 	for _, trigger := range triggers {
 		for _, status := range []contactsync.Status{
 			contactsync.StatusSucceeded, contactsync.StatusUnchanged, contactsync.StatusPartial, contactsync.StatusHeld,
@@ -99,10 +102,10 @@ func (m *Metrics) begin() {
 	m.countRequests(contactsync.Requests{})
 }
 
-// Answered counts a hook that arrived at an address and was answered. Both are short words of small letters and
-// underscores, few in number, such as "hook" and "accepted".
+// Answered counts a request to an address of the receiver, and what it was answered. The words are those of the
+// receiver, as words.go lists them.
 func (m *Metrics) Answered(address, answer string) {
-	m.deliveries.WithLabelValues(m.answers.word(address), m.answers.word(answer)).Inc()
+	m.deliveries.WithLabelValues(known(address, addresses), known(answer, answers)).Inc()
 }
 
 // RunFinished counts a run that ended, and what it did.
@@ -145,36 +148,4 @@ func (m *Metrics) Handler() http.Handler {
 		MaxRequestsInFlight: 8,
 		CoalesceGather:      true,
 	})
-}
-
-// vocabulary takes words from elsewhere for labels, as long as they look like words and are few.
-type vocabulary struct {
-	mu    sync.Mutex
-	words map[string]bool
-}
-
-const (
-	maxWords  = 32
-	maxLetter = 32
-)
-
-func (v *vocabulary) word(text string) string {
-	if text == "" || len(text) > maxLetter {
-		return other
-	}
-	for _, r := range text {
-		if r != '_' && (r < 'a' || r > 'z') {
-			return other
-		}
-	}
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if !v.words[text] && len(v.words) >= maxWords {
-		return other
-	}
-	if v.words == nil {
-		v.words = map[string]bool{}
-	}
-	v.words[text] = true
-	return text
 }

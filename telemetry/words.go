@@ -11,6 +11,11 @@ import (
 const other = "other"
 
 var (
+	// Of the receiver: its two addresses, and what becomes of a request to one of them.
+	addresses = []string{"hook", "trigger"}
+	answers   = []string{
+		"accepted", "joined", "ignored", "refused", "unauthorized", "invalid", "too_large", "timeout", "aborted", "unavailable",
+	}
 	statuses = []contactsync.Status{
 		contactsync.StatusSucceeded, contactsync.StatusUnchanged, contactsync.StatusPartial, contactsync.StatusHeld,
 		contactsync.StatusFailed, contactsync.StatusPlanned, contactsync.StatusRunning,
