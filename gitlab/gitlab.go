@@ -171,6 +171,9 @@ type Token struct {
 	Expires contactsync.Date // its last day, "" for never
 }
 
+// ErrTokenRefused marks the error of a request whose token GitLab does not know, or no more.
+var ErrTokenRefused = errors.New("the token was refused")
+
 // CheckToken asks GitLab about the token itself, in one request. An unknown, expired or revoked one is an error of the
 // class repository_unreachable, as is a GitLab that does not answer.
 // Source: docs.gitlab.com/api/personal_access_tokens, "Retrieve details on a personal access token"; it serves project
@@ -262,7 +265,9 @@ func (c *Client) explain(ctx context.Context, response *gitlab.Response, err err
 	}
 	switch refused.StatusCode {
 	case http.StatusUnauthorized:
-		return unreachable("GitLab's API refuses the token%s", words)
+		refusal := unreachable("GitLab's API refuses the token%s", words)
+		refusal.Err = ErrTokenRefused
+		return refusal
 	case http.StatusForbidden:
 		return unreachable("GitLab's API does not let the token do that%s", words)
 	}

@@ -91,6 +91,7 @@ type Overview struct {
 	OldestWaiting time.Duration // how long the run that is owed longest has been waiting
 	Sweep         Sweep         // the newest
 	SweepLeft     int64         // its projects that are still to be run
+	SweepEnded    time.Time     // when the last one that came to its end did
 	HooksDisabled int64
 	Pruned        time.Time // when the last pruning ended
 }
@@ -115,6 +116,11 @@ func (s *Store) Overview(ctx context.Context) (Overview, error) {
 		if overview.Sweep, err = readSweep(ctx, tx, `desk = $1 ORDER BY tick DESC LIMIT 1`, s.options.Desk); err != nil {
 			return err
 		}
+		var ended int64
+		if err := tx.row(ctx, `SELECT COALESCE(MAX(finished_at), 0) FROM sweep WHERE desk = $1`, s.options.Desk).Scan(&ended); err != nil {
+			return err
+		}
+		overview.SweepEnded = instant(ended)
 		if err := tx.row(ctx, `SELECT COUNT(*) FROM sweep_project WHERE sweep = $1 AND NOT done`, overview.Sweep.ID).
 			Scan(&overview.SweepLeft); err != nil {
 			return err

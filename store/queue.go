@@ -306,7 +306,7 @@ func (q *riverQueue[D, T]) work(ctx context.Context, options WorkOptions, handle
 		// Beat is quicker, by the leases. This is for what it cannot see.
 		RescueStuckJobsAfter: 2 * options.Timeout,
 		RetryPolicy:          retryPolicy{},
-		Logger:               options.Log,
+		Logger:               slog.New(onlyWarnings{options.Log.Handler()}),
 	})
 	if err != nil {
 		return nil, err
@@ -324,6 +324,13 @@ const (
 	// fetchPoll is how often is looked without being told.
 	fetchPoll = time.Second
 )
+
+// onlyWarnings keeps River from telling of itself.
+type onlyWarnings struct{ slog.Handler }
+
+func (h onlyWarnings) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn && h.Handler.Enabled(ctx, level)
+}
 
 // retryPolicy is for jobs that could not be settled: from one second, doubling to a minute.
 type retryPolicy struct{}

@@ -46,8 +46,9 @@ type Options struct {
 	Hooks      Hooks
 	HooksEvery time.Duration
 
-	// Watch returns what follows a run, and the context that the run is to have; nil follows none.
-	Watch func(ctx context.Context, project contactsync.ProjectRef, trigger contactsync.Trigger) (context.Context, Watch)
+	// Watch returns what follows a run, of which id, project and trigger are known, and the context that it is to have;
+	// nil follows none.
+	Watch func(ctx context.Context, run contactsync.Run) (context.Context, Watch)
 	Log   *slog.Logger
 	Now   func() time.Time
 	Wait  func(context.Context, time.Duration) error
@@ -84,9 +85,7 @@ func New(options Options) *Worker {
 		options.RunTime = runTime
 	}
 	if options.Watch == nil {
-		options.Watch = func(ctx context.Context, _ contactsync.ProjectRef, _ contactsync.Trigger) (context.Context, Watch) {
-			return ctx, unwatched{}
-		}
+		options.Watch = func(ctx context.Context, _ contactsync.Run) (context.Context, Watch) { return ctx, unwatched{} }
 	}
 	return &Worker{Options: options, started: make(chan struct{})}
 }
@@ -162,13 +161,15 @@ func (w *Worker) sync(ctx context.Context, project int64) error {
 	return errors.Join(ctx.Err(), w.Store.Want(context.WithoutCancel(ctx), trigger, project))
 }
 
-// run lets a run be followed.
+// run lets a run be followed, from before it has begun.
 func (w *Worker) run(ctx context.Context, project int64, trigger contactsync.Trigger,
 	do func(context.Context, *sync.Pipeline, contactsync.ProjectRef) contactsync.Run,
 ) {
-	ref := contactsync.ProjectRef(strconv.FormatInt(project, 10))
-	ctx, watch := w.Watch(ctx, ref, trigger)
-	watch.Finish(do(contactsync.WithProgress(ctx, watch.Progress), w.Pipeline.Watched(watch), ref))
+	begun := contactsync.Run{ID: w.Pipeline.NewID(), Project: contactsync.ProjectRef(strconv.FormatInt(project, 10)), Trigger: trigger}
+	ctx, watch := w.Watch(ctx, begun)
+	pipeline := w.Pipeline.Watched(watch)
+	pipeline.NewID = func() string { return begun.ID }
+	watch.Finish(do(contactsync.WithProgress(ctx, watch.Progress), pipeline, begun.Project))
 }
 
 // chore does what happens by itself. Of all processes one does it.

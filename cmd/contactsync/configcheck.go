@@ -93,9 +93,9 @@ func (p *program) tryAll(ctx context.Context, settings config.Config, watch *pro
 		return nil, err
 	}
 	watch.Step("trying GitLab")
-	token := p.tryToken(ctx, forge)
+	detail, err := p.checkToken(ctx, forge)
 	watch.Step("trying the desk")
-	return []check{tried("store", "can be written", storing), token, tried("zendesk", "lets us in", desk.Check(ctx))}, nil
+	return []check{tried("store", "can be written", storing), tried("gitlab", detail, err), tried("zendesk", "lets us in", desk.Check(ctx))}, nil
 }
 
 func (p *program) tryStore(ctx context.Context, settings config.Config) error {
@@ -106,24 +106,38 @@ func (p *program) tryStore(ctx context.Context, settings config.Config) error {
 	return errors.Join(opened.Ping(ctx), opened.Close())
 }
 
-// tryToken asks GitLab about the token. One that is about to expire still works, and is told so.
-func (p *program) tryToken(ctx context.Context, forge *gitlab.Client) check {
+// tokenChecker is the forge, as far as its token goes.
+type tokenChecker interface {
+	CheckToken(ctx context.Context) (gitlab.Token, error)
+}
+
+// errTokenUnfit marks a token that has expired or lacks rights.
+var errTokenUnfit = errors.New("the token is unfit")
+
+// tokenWorks asks GitLab about the token. One that is about to expire still works.
+func (p *program) tokenWorks(ctx context.Context, forge tokenChecker) error {
+	_, err := p.checkToken(ctx, forge)
+	return err
+}
+
+// checkToken returns what is to be known of a token that works.
+func (p *program) checkToken(ctx context.Context, forge tokenChecker) (string, error) {
 	token, err := forge.CheckToken(ctx)
 	if err != nil {
-		return tried("gitlab", "", err)
+		return "", err
 	}
 	today := contactsync.DateOf(p.Now())
 	lasting := token
 	lasting.Expires = ""
 	if expired := token.Expires != "" && token.Expires <= today; expired || len(lasting.Problems(today)) > 0 {
-		return tried("gitlab", "", &contactsync.Error{
+		return "", &contactsync.Error{
 			Class:  contactsync.ClassRepositoryUnreachable,
-			Detail: strings.Join(token.Problems(today), "\n"),
+			Detail: strings.Join(token.Problems(today), "\n"), Err: errTokenUnfit,
 			Remedy: "Make a token with the scopes api and read_repository for the service account, and set gitlab.token.",
-		})
+		}
 	}
 	detail := append([]string{"the token has the scopes " + strings.Join(token.Scopes, ", ")}, token.Problems(today)...)
-	return tried("gitlab", strings.Join(detail, "; "), nil)
+	return strings.Join(detail, "; "), nil
 }
 
 func tried(name, detail string, err error) check {

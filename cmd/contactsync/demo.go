@@ -19,9 +19,9 @@ func (p *program) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Shows everything on this machine alone: no account, no set-up",
-		Long: `Starts a stand-in GitLab with real git over HTTP and a stand-in Zendesk, both on this machine alone, and an empty
-store in a temporary folder, which is removed at the end. It prints a "git clone" line; whatever you push there is
-synced within a second or two. Ctrl-C ends it. No configuration is read.
+		Long: `Starts a stand-in GitLab with real git over HTTP and a stand-in Zendesk, both on this machine alone, and the real
+service between them: the receiver of hooks, and an empty store in a temporary folder, which is removed at the end. It
+prints a "git clone" line; whatever you push there is synced within a second. Ctrl-C ends it. No configuration is read.
 
 With --once it plays a scripted story to the end instead, checks each of its steps, and exits 0. It needs git.`,
 		Example: `  contactsync demo
@@ -89,11 +89,11 @@ func (p *program) followPushes(ctx context.Context, s *stage) error {
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-		case <-s.pushes:
+		case run := <-s.ended:
 			if err := p.say("\nA push arrived."); err != nil {
 				return err
 			}
-			if err := p.show(s.syncNow(ctx, contactsync.TriggerHook)); err != nil {
+			if err := p.show(run); err != nil {
 				return err
 			}
 		}

@@ -15,6 +15,7 @@ import (
 // program is one invocation: where it came from and what its flags say.
 type program struct {
 	Main
+	clocked bool // Now was handed in
 
 	configFile string
 	output     outputMode
@@ -26,13 +27,14 @@ func newProgram(m Main) *program {
 	if m.Stdin == nil {
 		m.Stdin = strings.NewReader("")
 	}
-	if m.Now == nil {
+	clocked := m.Now != nil
+	if !clocked {
 		m.Now = time.Now
 	}
 	if m.Remote.Now == nil {
 		m.Remote.Now = m.Now
 	}
-	return &program{Main: m, output: outputText, logLevel: slog.LevelWarn}
+	return &program{Main: m, clocked: clocked, output: outputText, logLevel: slog.LevelWarn}
 }
 
 func (p *program) root() *cobra.Command {
@@ -74,7 +76,7 @@ contacts not applied), 4 held (changes wait for approval), 5 "plan --exit-code" 
 	flags.BoolVar(&p.noColor, "no-color", false, "no colours (as does the environment variable NO_COLOR)")
 
 	root.AddCommand(
-		p.demoCommand(), p.lintCommand(), p.planCommand(), p.syncCommand(), p.approveCommand(), p.runsCommand(),
+		p.demoCommand(), p.serveCommand(), p.lintCommand(), p.planCommand(), p.syncCommand(), p.approveCommand(), p.runsCommand(),
 		p.exportCommand(), p.importCommand(), p.configCommand(), p.versionCommand(), completionCommand(),
 	)
 	return root

@@ -16,9 +16,10 @@ import (
 
 const defaultRunsLimit = 50
 
-// runsDocument is the history, newest first.
+// runsDocument is the history, newest first, and the projects that wait for something.
 type runsDocument struct {
-	Runs []listedRun `json:"runs"`
+	Runs     []listedRun      `json:"runs"`
+	Projects []store.Standing `json:"projects"`
 }
 
 // listedRun is a run without its changes.
@@ -35,8 +36,8 @@ type listedRun struct {
 }
 
 type runsFlags struct {
-	status, class, since string
-	limit                int
+	status, class, since, until string
+	limit                       int
 }
 
 func (p *program) runsCommand() *cobra.Command {
@@ -44,10 +45,14 @@ func (p *program) runsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "runs [PROJECT]",
 		Short: "Shows the history of runs",
-		Long: `Lists runs, newest first: all, or those of one project. "contactsync runs show RUN" tells what one run changed, and
-why not everything.`,
+		Long: `Lists the projects that wait for something, and runs, newest first: all, or those of one project. "contactsync runs
+show RUN" tells what one run changed, and why not everything.
+
+A project is waiting for its run, running, retrying after a failure, held until somebody approves its changes, or
+quarantined: it has failed for the same reason for a day, and is tried every few hours. It leaves by itself.`,
 		Example: `  contactsync runs
   contactsync runs 123 --since 7d
+  contactsync runs --since 2026-01-01 --until 2026-02-01 --output json
   contactsync runs --status failed --class no_org_found --limit 10
   contactsync runs show RUN`,
 		Args: arguments(0, 1, "PROJECT"),
@@ -62,6 +67,7 @@ why not everything.`,
 	cmd.Flags().StringVar(&flags.status, "status", "", "only runs that ended with this `STATUS`")
 	cmd.Flags().StringVar(&flags.class, "class", "", "only runs that failed with this `CLASS` of error")
 	cmd.Flags().StringVar(&flags.since, "since", "", "only runs since this `TIME`: 36h, 7d, 2026-01-31 or 2026-01-31T12:00:00Z")
+	cmd.Flags().StringVar(&flags.until, "until", "", "only runs that started before this `TIME`")
 	cmd.Flags().IntVar(&flags.limit, "limit", defaultRunsLimit, "at most `N` runs")
 	cmd.AddCommand(p.runsShowCommand())
 	return cmd
@@ -88,18 +94,24 @@ func (p *program) runsFilter(cmd *cobra.Command, args []string, flags runsFlags)
 	if flags.limit < 1 {
 		return filter, usagef(cmd, "--limit must be at least 1")
 	}
-	if flags.since != "" {
-		since, ok := sinceTime(flags.since, p.Now())
-		if !ok {
-			return filter, usagef(cmd, "--since %q is neither a duration (36h, 7d) nor a time (2026-01-31)", flags.since)
+	for _, bound := range []struct {
+		flag, text string
+		at         *time.Time
+	}{{"since", flags.since, &filter.Since}, {"until", flags.until, &filter.Until}} {
+		if bound.text == "" {
+			continue
 		}
-		filter.Since = since
+		at, ok := pointInTime(bound.text, p.Now())
+		if !ok {
+			return filter, usagef(cmd, "--%s %q is neither a duration (36h, 7d) nor a time (2026-01-31)", bound.flag, bound.text)
+		}
+		*bound.at = at
 	}
 	return filter, nil
 }
 
-// sinceTime reads a duration back from now, in days too, or a time in UTC.
-func sinceTime(text string, now time.Time) (time.Time, bool) {
+// pointInTime reads a duration back from now, in days too, or a time in UTC.
+func pointInTime(text string, now time.Time) (time.Time, bool) {
 	if days, ok := strings.CutSuffix(text, "d"); ok {
 		if hours, err := time.ParseDuration(days + "h"); err == nil && hours >= 0 {
 			return now.Add(-24 * hours), true
@@ -126,14 +138,61 @@ func (p *program) runs(cmd *cobra.Command, filter store.Filter) error {
 	if err != nil {
 		return fmt.Errorf("reading the history: %w", err)
 	}
-	document := runsDocument{Runs: make([]listedRun, 0, len(runs))}
+	standings, err := history.Standings(cmd.Context(), filter.Project)
+	if err != nil {
+		return fmt.Errorf("reading how projects stand: %w", err)
+	}
+	document := runsDocument{Runs: make([]listedRun, 0, len(runs)), Projects: standings}
 	for _, run := range runs {
 		document.Runs = append(document.Runs, listedRun{
 			ID: run.ID, Project: run.Project, Status: run.Status, Error: run.Error, Trigger: run.Trigger,
 			Commit: run.Commit, Started: run.Started, Finished: run.Finished, Summary: run.Summary,
 		})
 	}
-	return p.answer(document, func(w *strings.Builder) { writeRuns(w, runs) })
+	return p.answer(document, func(w *strings.Builder) {
+		writeStandings(w, standings)
+		writeRuns(w, runs)
+	})
+}
+
+// standingsShown keeps the table from hiding the history below it.
+const standingsShown = 20
+
+func writeStandings(w *strings.Builder, standings []store.Standing) {
+	if len(standings) == 0 {
+		return
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "PROJECT\tSTATE\tSINCE (UTC)\tNEXT TRY (UTC)\tWHY")
+	for _, found := range standings[:min(len(standings), standingsShown)] {
+		why := string(found.Error)
+		if found.State == store.StateHeld {
+			why = fmt.Sprintf("%s for approval, see run %s", waits(found.Held), found.Run)
+		} else if found.Failures > 1 {
+			why += fmt.Sprintf(", %d times in a row", found.Failures)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", found.Project, found.State, minute(found.Since), minute(found.RetryAt), why)
+	}
+	_ = table.Flush() // a strings.Builder takes everything
+	if more := len(standings) - standingsShown; more > 0 {
+		fmt.Fprintf(w, "and %d more; --output json lists all of them\n", more)
+	}
+	w.WriteString("\n")
+}
+
+func waits(changes int64) string {
+	if changes == 1 {
+		return "1 change waits"
+	}
+	return fmt.Sprintf("%d changes wait", changes)
+}
+
+// minute is a time for a table, "-" for none.
+func minute(at time.Time) string {
+	if at.IsZero() {
+		return "-"
+	}
+	return at.UTC().Format("2006-01-02 15:04")
 }
 
 func writeRuns(w *strings.Builder, runs []contactsync.Run) {

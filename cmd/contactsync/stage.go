@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -16,6 +19,7 @@ import (
 	"contactsync/config"
 	fakegitlab "contactsync/internal/fakes/gitlab"
 	fakezendesk "contactsync/internal/fakes/zendesk"
+	"contactsync/webhook"
 )
 
 // What the stand-ins of the demo let in. They are no secrets: both listen on this machine alone, for minutes.
@@ -33,18 +37,19 @@ type stage struct {
 	desk         *fakezendesk.Server
 	forge        *fakegitlab.Server
 	servers      []*loopbackServer
-	systems      *systems
+	daemon       *daemon
+	stopDaemon   func() error
 	organization int64
 	project      contactsync.ProjectRef
 	configFile   string
-	pushes       chan struct{} // holds one: pushes that arrive together, or during a run, become one run
+	ended        chan contactsync.Run // runs that a push led to
 }
 
 func (p *program) newStage(ctx context.Context, listen string) (_ *stage, err error) {
 	s := &stage{
 		desk:    fakezendesk.New(fakezendesk.Options{ClientID: demoClient, ClientSecret: demoClientSecret}),
 		project: contactsync.ProjectRef(fmt.Sprint(demoProject)),
-		pushes:  make(chan struct{}, 1),
+		ended:   make(chan contactsync.Run, 100),
 	}
 	defer func() {
 		if err != nil {
@@ -68,8 +73,36 @@ func (p *program) newStage(ctx context.Context, listen string) (_ *stage, err er
 	if err != nil {
 		return nil, err
 	}
-	s.systems, err = p.connect(ctx, settings, nil, readWrite)
-	return s, err
+	return s, s.startDaemon(ctx, p, settings)
+}
+
+// startDaemon starts the real service, and leads the project's pushes to it.
+func (s *stage) startDaemon(ctx context.Context, p *program, settings config.Config) (err error) {
+	// What the service would tell operators is no part of the story, unless something goes wrong.
+	log := slog.New(slog.NewTextHandler(p.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
+	if s.daemon, err = p.newDaemon(ctx, settings, log, func(run contactsync.Run) {
+		select {
+		case s.ended <- run:
+		default: // nobody has looked at the last hundred
+		}
+	}); err != nil {
+		return err
+	}
+	if err := s.daemon.start(ctx); err != nil {
+		return err
+	}
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	served := make(chan error, 1)
+	go func() { served <- s.daemon.serve(serving) }()
+	s.stopDaemon = func() error {
+		stop()
+		return <-served
+	}
+	_, err = s.forge.AddHook(demoProject, fakegitlab.Hook{
+		URL: "http://" + s.daemon.address + webhook.HookRoute, BranchFilter: settings.GitLab.Branch,
+		SigningToken: settings.Webhook.SigningToken[0].Reveal(),
+	})
+	return err
 }
 
 func (s *stage) startForge(ctx context.Context, listen string) error {
@@ -79,12 +112,6 @@ func (s *stage) startForge(ctx context.Context, listen string) error {
 	}
 	forge, err := fakegitlab.New(fakegitlab.Options{
 		Dir: repositories, Token: demoToken, Anonymous: true,
-		OnPush: func(fakegitlab.Push) {
-			select {
-			case s.pushes <- struct{}{}:
-			default: // one is waiting already, and will read the newest state
-			}
-		},
 	})
 	if errors.Is(err, exec.ErrNotFound) {
 		return &contactsync.Error{
@@ -122,12 +149,8 @@ func (s *stage) seed() error {
 	}); err != nil {
 		return err
 	}
-	if _, err := s.commit("Add the present contacts", rendered(firstContacts())); err != nil {
-		return err
-	}
-	s.forge.Settle()
-	<-s.pushes // the beginning is no news
-	return nil
+	_, err := s.commit("Add the present contacts", rendered(firstContacts()))
+	return err
 }
 
 // configure writes the configuration for other terminals, and reads it back: the demo runs on what it shows.
@@ -142,11 +165,26 @@ zendesk:
   client_secret: %s
   requests_per_minute: 700
 store: sqlite:%s
-`, s.forge.URL(), demoToken, desk, demoClient, demoClientSecret, filepath.Join(s.dir, "contactsync.db"))
+webhook:
+  listen: 127.0.0.1:0
+  signing_token: whsec_%s
+schedule:
+  resync: ""
+  hooks: 0s
+serve:
+  grace: %s
+`, s.forge.URL(), demoToken, desk, demoClient, demoClientSecret, filepath.Join(s.dir, "contactsync.db"), signingKey(), demoStopTime)
 	if err := os.WriteFile(s.configFile, []byte(text), 0o600); err != nil {
 		return config.Config{}, err
 	}
 	return config.Load(config.Sources{File: s.configFile})
+}
+
+// signingKey makes the secret that GitLab signs hooks with.
+func signingKey() string {
+	var key [32]byte
+	_, _ = rand.Read(key[:]) // never fails
+	return base64.StdEncoding.EncodeToString(key[:])
 }
 
 func (s *stage) opening() string {
@@ -188,21 +226,21 @@ func (s *stage) commit(message, file string) (string, error) {
 	})
 }
 
-// push commits the file and waits until the push was announced.
-func (s *stage) push(ctx context.Context, message, file string) error {
+// push commits the file and returns the run that the push led to.
+func (s *stage) push(ctx context.Context, message, file string) (contactsync.Run, error) {
 	if _, err := s.commit(message, file); err != nil {
-		return err
+		return contactsync.Run{}, err
 	}
 	select {
-	case <-s.pushes:
-		return nil
+	case run := <-s.ended:
+		return run, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return contactsync.Run{}, ctx.Err()
 	}
 }
 
 func (s *stage) syncNow(ctx context.Context, trigger contactsync.Trigger) contactsync.Run {
-	return s.systems.pipeline.Sync(ctx, s.project, trigger)
+	return s.daemon.pipeline.Sync(ctx, s.project, trigger)
 }
 
 // atDesk lists the organization's contacts as the desk has them, see names.
@@ -224,8 +262,11 @@ func (s *stage) knows(address string) bool {
 // close takes the stage down, in the reverse order of its building. It is safe on one that is half built.
 func (s *stage) close() error {
 	var errs []error
-	if s.systems != nil {
-		errs = append(errs, s.systems.close())
+	if s.stopDaemon != nil {
+		errs = append(errs, s.stopDaemon())
+	}
+	if s.daemon != nil {
+		errs = append(errs, s.daemon.close())
 	}
 	for _, server := range s.servers {
 		errs = append(errs, server.close())

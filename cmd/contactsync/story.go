@@ -29,7 +29,7 @@ func (p *program) tellStory(ctx context.Context, s *stage) error {
 		play  func(context.Context) error
 	}{
 		{"File and desk agree. A sync finds nothing to do.", t.agree},
-		{"A push adds two people, renames one and drops one. First the plan, then the sync.", t.change},
+		{"Two people are added, one is renamed and one dropped. First the plan, then the push.", t.change},
 		{"A push with a slip in it: an address has lost its end.", t.slip},
 		{"A push drops most of the people. Was that meant? The removals wait for somebody's word.", t.shrink},
 		{"A push lists somebody who belongs to another organization.", t.conflict},
@@ -46,8 +46,14 @@ func (p *program) tellStory(ctx context.Context, s *stage) error {
 }
 
 func (t *story) agree(ctx context.Context) error {
-	run, err := t.play(ctx, contactsync.StatusUnchanged)
-	if err != nil {
+	if err := t.prompt("sync", string(t.project)); err != nil {
+		return err
+	}
+	run := t.syncNow(ctx, contactsync.TriggerCommand)
+	if err := t.reveal(run); err != nil {
+		return err
+	}
+	if err := t.expect(run, contactsync.StatusUnchanged); err != nil {
 		return err
 	}
 	if used := run.Requests; used.GitLab != 1 || used.Git != 2 {
@@ -61,21 +67,19 @@ func (t *story) change(ctx context.Context) error {
 	t.drop("charles@example.com")
 	t.find("grace@example.com").Name = "Grace Murray Hopper"
 	t.file = append(t.file, person("Mary Somerville", "mary@example.com"), person("Dorothy Vaughan", "dorothy@example.com"))
-	if err := t.push(ctx, "Welcome Mary and Dorothy", t.rendered()); err != nil {
-		return err
-	}
 	before := t.atDesk()
-	if err := t.prompt("plan"); err != nil {
+	organization := fmt.Sprint(t.organization)
+	if err := t.prompt("plan", "--file", "contacts.yaml", "--organization", organization); err != nil {
 		return err
 	}
-	plan := t.systems.pipeline.Plan(ctx, t.project)
+	plan := t.daemon.pipeline.PlanFile(ctx, []byte(t.rendered()), organization)
 	if err := t.reveal(plan); err != nil {
 		return err
 	}
 	if !slices.Equal(before, t.atDesk()) {
 		return fmt.Errorf("the plan changed something")
 	}
-	run, err := t.play(ctx, contactsync.StatusSucceeded)
+	run, err := t.playPush(ctx, "Welcome Mary and Dorothy", t.rendered(), contactsync.StatusSucceeded)
 	if err != nil {
 		return err
 	}
@@ -93,10 +97,8 @@ func (t *story) change(ctx context.Context) error {
 }
 
 func (t *story) slip(ctx context.Context) error {
-	if err := t.push(ctx, "Tidy up", strings.Replace(t.rendered(), "ada@example.com", "ada@example", 1)); err != nil {
-		return err
-	}
-	run, err := t.play(ctx, contactsync.StatusFailed)
+	slip := strings.Replace(t.rendered(), "ada@example.com", "ada@example", 1)
+	run, err := t.playPush(ctx, "Tidy up", slip, contactsync.StatusFailed)
 	if err != nil {
 		return err
 	}
@@ -108,24 +110,19 @@ func (t *story) slip(ctx context.Context) error {
 
 func (t *story) shrink(ctx context.Context) error {
 	all := t.file
-	t.file = slices.Clone(all[:3])
-	if err := t.push(ctx, "Fewer contacts", t.rendered()); err != nil {
-		return err
-	}
-	small := t.file
-	t.file = all // which is what the desk is to have for now
-	held, err := t.play(ctx, contactsync.StatusHeld)
+	small := slices.Clone(all[:3])
+	held, err := t.playPush(ctx, "Fewer contacts", rendered(small), contactsync.StatusHeld)
 	if err != nil {
 		return err
 	}
 	if err := t.say("\n   It was meant, so somebody approves exactly that plan."); err != nil {
 		return err
 	}
-	if err := t.prompt("approve", held.Digest); err != nil {
+	if err := t.prompt("approve", string(t.project), held.Digest); err != nil {
 		return err
 	}
 	t.file = small
-	approved := t.systems.pipeline.Approve(ctx, t.project, held.Digest, "demo")
+	approved := t.daemon.pipeline.Approve(ctx, t.project, held.Digest, "demo")
 	if err := t.reveal(approved); err != nil {
 		return err
 	}
@@ -137,10 +134,7 @@ func (t *story) conflict(ctx context.Context) error {
 	before := t.file
 	t.file = append(slices.Clone(before), person("Rosalind Franklin", "rosalind@example.com"))
 	listed := append(slices.Clone(t.file), elsewhere)
-	if err := t.push(ctx, "Welcome Rosalind and Sophie", rendered(listed)); err != nil {
-		return err
-	}
-	run, err := t.play(ctx, contactsync.StatusPartial)
+	run, err := t.playPush(ctx, "Welcome Rosalind and Sophie", rendered(listed), contactsync.StatusPartial)
 	if err != nil {
 		return err
 	}
@@ -155,10 +149,7 @@ func (t *story) end(ctx context.Context) error {
 	if err := t.say("\n%s", t.palette().bold("At the end the file is corrected, and file and desk agree again.")); err != nil {
 		return err
 	}
-	if err := t.push(ctx, "Sophie has moved on", t.rendered()); err != nil {
-		return err
-	}
-	if _, err := t.play(ctx, contactsync.StatusUnchanged); err != nil {
+	if _, err := t.playPush(ctx, "Sophie has moved on", t.rendered(), contactsync.StatusUnchanged); err != nil {
 		return err
 	}
 	if mails, violations := t.desk.Mails(), t.desk.Violations(); len(mails)+len(violations) > 0 {
@@ -168,12 +159,15 @@ func (t *story) end(ctx context.Context) error {
 		t.requests.Desk, t.requests.GitLab, t.requests.Git)
 }
 
-// play syncs, shows the run, and checks how it ended.
-func (t *story) play(ctx context.Context, status contactsync.Status) (contactsync.Run, error) {
-	if err := t.prompt("sync"); err != nil {
+// playPush pushes the file, shows the run that its hook leads to, and checks how it ended.
+func (t *story) playPush(ctx context.Context, message, file string, status contactsync.Status) (contactsync.Run, error) {
+	if err := t.say("   $ %s", t.palette().bold(fmt.Sprintf("git commit -am %q && git push", message))); err != nil {
 		return contactsync.Run{}, err
 	}
-	run := t.syncNow(ctx, contactsync.TriggerCommand)
+	run, err := t.push(ctx, message, file)
+	if err != nil {
+		return run, err
+	}
 	if err := t.reveal(run); err != nil {
 		return run, err
 	}
@@ -181,9 +175,8 @@ func (t *story) play(ctx context.Context, status contactsync.Status) (contactsyn
 }
 
 // prompt shows the command that does what comes next.
-func (t *story) prompt(command string, more ...string) error {
-	words := append([]string{"contactsync", command, string(t.project)}, more...)
-	return t.say("   $ %s", t.palette().bold(strings.Join(words, " ")))
+func (t *story) prompt(words ...string) error {
+	return t.say("   $ %s", t.palette().bold("contactsync "+strings.Join(words, " ")))
 }
 
 func (t *story) reveal(run contactsync.Run) error {

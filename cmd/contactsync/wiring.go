@@ -123,7 +123,11 @@ func (p *program) openStore(ctx context.Context, c config.Config, a access) (*st
 	}
 	// Links found by another field are others, although the account is the same.
 	desk := c.Zendesk.URL + " " + c.Zendesk.ProjectField
-	opened, err := open(ctx, c.Store, store.Options{Desk: desk, Now: p.Now})
+	options := store.Options{Desk: desk, LeaseTTL: c.Serve.Lease}
+	if p.clocked {
+		options.Now = p.Now
+	}
+	opened, err := open(ctx, c.Store, options)
 	if errors.Is(err, store.ErrAddress) {
 		return nil, wrong("store", err)
 	}

@@ -1,0 +1,292 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"contactsync"
+	"contactsync/config"
+	"contactsync/gitlab"
+	"contactsync/outbound"
+	"contactsync/schedule"
+	"contactsync/store"
+	"contactsync/sync"
+	"contactsync/telemetry"
+	"contactsync/webhook"
+	"contactsync/worker"
+)
+
+func (p *program) serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Receives hooks and keeps every linked project in step",
+		Long: `Receives GitLab's hooks, runs the projects that they are about, and runs all linked projects again on a schedule. What
+was answered with success is in the store first, and leads to a run whatever happens to the process.
+
+POST /hooks/gitlab takes hooks, and the address of the original trigger still works. GET /healthz says whether the
+process is alive, /readyz whether the store can be written and the credentials are accepted, /metrics is for Prometheus.
+Logs are JSON, on standard error. SIGTERM ends it: no further hooks are taken, and runs under way come to a safe point
+within serve.grace.
+
+Exit status: 0 it was told to end, 1 it could not do its work, 2 the configuration is wrong.`,
+		Example: `  contactsync serve
+  contactsync serve --config /etc/contactsync.yaml --log-level warn`,
+		Args: arguments(0, 0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !cmd.Flags().Changed("log-level") {
+				p.logLevel = slog.LevelInfo
+			}
+			settings, err := p.configuration(config.ForServe)
+			if err != nil {
+				return err
+			}
+			return p.serve(cmd.Context(), settings)
+		},
+	}
+}
+
+// daemon is the service: hooks come in, runs go out.
+type daemon struct {
+	*systems
+	settings  config.Config
+	log       *slog.Logger
+	telemetry *telemetry.Telemetry
+	health    *telemetry.Health
+	worker    *worker.Worker
+	server    *http.Server
+	served    chan error // the end of serving
+	address   string     // where hooks are taken, once started
+}
+
+func (p *program) serve(ctx context.Context, settings config.Config) error {
+	log := slog.New(telemetry.LogHandler(slog.NewJSONHandler(p.Stderr, &slog.HandlerOptions{Level: p.logLevel})))
+	d, err := p.newDaemon(ctx, settings, log, nil)
+	if err != nil {
+		return err
+	}
+	if err = d.start(ctx); err == nil {
+		err = d.serve(ctx)
+	}
+	return errors.Join(err, d.close())
+}
+
+// newDaemon brings everything together and tries it, without beginning. ended is told of each run; nil is nobody.
+func (p *program) newDaemon(ctx context.Context, settings config.Config, log *slog.Logger, ended func(contactsync.Run)) (_ *daemon, err error) {
+	version := readVersion()
+	d := &daemon{settings: settings, log: log, telemetry: telemetry.New(ctx, telemetry.Options{
+		Log: log, Env: p.Env, Now: p.Now,
+		Build: telemetry.Build{Version: version.Version, Revision: version.Revision, Go: version.Go},
+	})}
+	// Requests of runs are traced.
+	traced := *p
+	traced.Transport = func(next http.RoundTripper) http.RoundTripper { return d.telemetry.Transport(p.wrapped(next)) }
+	if d.systems, err = traced.connect(ctx, settings, nil, readWrite); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.close())
+		}
+	}()
+	forge, err := traced.openForge(settings, d.transport)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.checkAtStart(ctx, d, forge); err != nil {
+		return nil, err
+	}
+	d.health = telemetry.NewHealth(telemetry.HealthOptions{Log: log, Now: p.Now, Checks: []telemetry.Check{
+		{Name: "store", Probe: d.store.Ping},
+		{Name: "gitlab", Probe: func(ctx context.Context) error { return p.tokenWorks(ctx, forge) }},
+		{Name: "zendesk", Probe: d.desk.Check},
+	}})
+	d.telemetry.Metrics.ReadState(overview{d.store})
+	d.telemetry.Metrics.ReadBudget(d.desk)
+	if d.worker, err = p.newWorker(d, forge, ended); err != nil {
+		return nil, err
+	}
+	receiver, err := newReceiver(d, p.Now)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	receiver.Register(mux)
+	mux.Handle("GET /healthz", d.health.Live())
+	mux.Handle("GET /readyz", d.health.Ready())
+	mux.Handle("GET /metrics", d.telemetry.Metrics.Handler())
+	d.server = webhook.NewServer(mux)
+	d.server.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelWarn)
+	return d, nil
+}
+
+// checkAtStart tries the credentials. Those that are refused end the program, all of them named at once. A system that
+// does not answer does not: hooks can be taken meanwhile, and nothing of them is lost.
+func (p *program) checkAtStart(ctx context.Context, d *daemon, forge tokenChecker) error {
+	var refused []error
+	for name, err := range map[string]error{"gitlab": p.tokenWorks(ctx, forge), "zendesk": d.desk.Check(ctx)} {
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, errTokenUnfit), errors.Is(err, gitlab.ErrTokenRefused), contactsync.ClassOf(err) == contactsync.ClassDeskUnauthorized:
+			refused = append(refused, fmt.Errorf("%s: %w", name, err))
+		default:
+			failure := contactsync.FailureOf(err)
+			d.log.Warn("a system cannot be reached; hooks are taken, and runs wait", "system", name,
+				"class", failure.Class, "error", failure.Detail, "remedy", failure.Remedy)
+		}
+	}
+	return errors.Join(refused...)
+}
+
+// newReceiver lets the configured credentials in.
+func newReceiver(d *daemon, now func() time.Time) (*webhook.Receiver, error) {
+	w := d.settings.Webhook
+	credentials := webhook.Credentials{
+		SigningTokens: revealed(w.SigningToken), Tokens: revealed(w.Token), TriggerTokens: revealed(w.TriggerToken),
+	}
+	for _, text := range revealed(w.MasterKey) {
+		key, err := webhook.ParseMasterKey(text)
+		if err != nil {
+			return nil, wrong("webhook.master_key", err)
+		}
+		credentials.MasterKeys = append(credentials.MasterKeys, key)
+	}
+	receiver, err := webhook.New(webhook.Options{
+		Credentials: credentials, Intake: d.store, Branch: d.settings.GitLab.Branch,
+		Answered: d.telemetry.Metrics.Answered, Logger: d.log, Now: now,
+	})
+	if err != nil {
+		return nil, wrong("webhook", err)
+	}
+	return receiver, nil
+}
+
+func revealed(secrets []config.Secret) []string {
+	texts := make([]string, len(secrets))
+	for i, secret := range secrets {
+		texts[i] = secret.Reveal()
+	}
+	return texts
+}
+
+func (p *program) newWorker(d *daemon, forge worker.Hooks, ended func(contactsync.Run)) (*worker.Worker, error) {
+	c := d.settings
+	resync, err := schedule.Parse(c.Schedule.Resync)
+	if err != nil {
+		return nil, wrong("schedule.resync", err)
+	}
+	options := worker.Options{
+		Store: d.store, Pipeline: d.pipeline, Runs: c.Serve.Runs, Keep: store.Retention(c.Retention),
+		Schedule: resync, Spread: c.Schedule.Spread, Linker: d.desk,
+		Threshold: sync.SweepThreshold{
+			Organizations: c.Sweep.Hold.Organizations,
+			Contacts:      sync.Threshold{Floor: c.Sweep.Hold.Floor, Percent: c.Sweep.Hold.Percent},
+		},
+		Hooks: forge, HooksEvery: c.Schedule.Hooks,
+		Watch: func(ctx context.Context, run contactsync.Run) (context.Context, worker.Watch) {
+			ctx, watch := d.telemetry.Watch(ctx, run)
+			return ctx, teller{watch, ended}
+		},
+		Log: d.log, Now: p.Now, Wait: outbound.Wait, Jitter: rand.Float64,
+	}
+	return worker.New(options), nil
+}
+
+// teller is a watch that also tells somebody how a run ended.
+type teller struct {
+	*telemetry.Watch
+	ended func(contactsync.Run)
+}
+
+func (t teller) Finish(run contactsync.Run) {
+	t.Watch.Finish(run)
+	if t.ended != nil {
+		t.ended(run)
+	}
+}
+
+// start takes hooks and works on runs; serve must follow.
+func (d *daemon) start(ctx context.Context) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", d.settings.Webhook.Listen)
+	if err != nil {
+		return &contactsync.Error{
+			Class: contactsync.ClassInternal, Detail: fmt.Sprintf("listening for hooks on %s: %v", d.settings.Webhook.Listen, err), Err: err,
+			Who: contactsync.WhoOperator, Retry: contactsync.RetryNo,
+			Remedy: "Set webhook.listen to an address of this machine that nobody else uses.",
+		}
+	}
+	if err := d.worker.Start(ctx); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	d.served, d.address = make(chan error, 1), listener.Addr().String()
+	go func() { d.served <- d.server.Serve(listener) }()
+	d.log.Info("serving", "address", d.address)
+	return nil
+}
+
+// serve goes on until the context ends, and then lets everything come to its end.
+func (d *daemon) serve(ctx context.Context) error {
+	var failed error
+	select {
+	case <-ctx.Done():
+	case failed = <-d.served:
+		d.served <- http.ErrServerClosed
+	}
+	d.log.Info("stopping: no further hooks are taken", "grace", d.settings.Serve.Grace.String())
+	d.health.Stopping()
+	soft, cancelSoft := context.WithTimeout(context.WithoutCancel(ctx), d.settings.Serve.Grace*3/4)
+	defer cancelSoft()
+	hard, cancelHard := context.WithTimeout(context.WithoutCancel(ctx), d.settings.Serve.Grace)
+	defer cancelHard()
+	if d.server.Shutdown(soft) != nil {
+		failed = errors.Join(failed, d.server.Close())
+	}
+	if err := <-d.served; !errors.Is(err, http.ErrServerClosed) {
+		failed = errors.Join(failed, err)
+	}
+	if err := d.worker.Stop(soft, hard); err != nil {
+		failed = errors.Join(failed, fmt.Errorf("waiting for runs under way: %w", err))
+	}
+	d.log.Info("stopped")
+	return failed
+}
+
+// flushTime bounds the sending of the last traces.
+const flushTime = 5 * time.Second
+
+func (d *daemon) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+	defer cancel()
+	err := d.telemetry.Shutdown(ctx)
+	if d.health != nil {
+		d.health.Close()
+	}
+	return errors.Join(err, d.systems.close())
+}
+
+// overview is the store as the metrics want it.
+type overview struct{ *store.Store }
+
+func (o overview) State(ctx context.Context) (telemetry.State, error) {
+	found, err := o.Overview(ctx)
+	if err != nil {
+		return telemetry.State{}, err
+	}
+	return telemetry.State{
+		Waiting: found.Projects[store.StateWaiting], Running: found.Projects[store.StateRunning],
+		Retrying: found.Projects[store.StateRetrying], Held: found.Projects[store.StateHeld],
+		Quarantined: found.Projects[store.StateQuarantined],
+		HeldChanges: int(found.HeldChanges), OldestWaiting: found.OldestWaiting,
+		LastSweep: found.Sweep.Started, LastSweepFinished: found.SweepEnded, SweepHeld: found.Sweep.State == store.SweepHeld,
+		SweepLeft: int(found.SweepLeft), HooksDisabled: int(found.HooksDisabled), LastPrune: found.Pruned,
+	}, nil
+}
