@@ -160,7 +160,7 @@ func (s *Store) settle(ctx context.Context, tx tx, run contactsync.Run, generati
 	if err != nil || next.retryAt.IsZero() || s.queue == nil {
 		return err
 	}
-	return s.queue.insert(ctx, tx, insertion{Job: Job{Kind: KindSync, Project: project}, at: next.retryAt})
+	return s.queue.insert(ctx, tx, s.due(Job{Kind: KindSync, Project: project}, next.retryAt))
 }
 
 // generationOf reads what is wanted of a project now.

@@ -91,6 +91,14 @@ type insertion struct {
 	at time.Time // not before; zero: now
 }
 
+// due asks for a job at a time. River goes by the clock of its database, so what is due by ours is due at once.
+func (s *Store) due(job Job, at time.Time) insertion {
+	if !at.After(s.options.Now()) {
+		at = time.Time{}
+	}
+	return insertion{Job: job, at: at}
+}
+
 func (i insertion) forRiver() river.InsertManyParams {
 	a := arguments{Key: i.key(), Project: i.Project, Sweep: i.Sweep, Chore: i.Chore}
 	var args river.JobArgs

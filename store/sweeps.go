@@ -123,7 +123,7 @@ func (s *Store) FillSweep(ctx context.Context, sweep string, projects []Linked) 
 			jobs := make([]insertion, len(batch))
 			for i, p := range batch {
 				rows[i] = []any{sweep, p.Project, p.Organization.ID, p.Organization.Name, millis(p.Due), false, 0, 0}
-				jobs[i] = insertion{Job: Job{Kind: KindResync, Sweep: sweep, Project: p.Project}, at: p.Due}
+				jobs[i] = s.due(Job{Kind: KindResync, Sweep: sweep, Project: p.Project}, p.Due)
 			}
 			if err := insertRows(ctx, tx, `INSERT INTO sweep_project (sweep, project, organization, organization_name, due_at, done,
 				members, removals) VALUES `, rows, ` ON CONFLICT (sweep, project) DO NOTHING`); err != nil {

@@ -66,7 +66,7 @@ func (s *Store) doSync(ctx context.Context, job Job, do func(context.Context, Jo
 		case after.wanted > after.done:
 			return s.queue.insert(ctx, tx, insertion{Job: job})
 		case !after.retryAt.IsZero():
-			return s.queue.insert(ctx, tx, insertion{Job: job, at: after.retryAt})
+			return s.queue.insert(ctx, tx, s.due(job, after.retryAt))
 		}
 		return nil
 	})

@@ -83,7 +83,7 @@ func (p *program) newDaemon(ctx context.Context, settings config.Config, log *sl
 	version := readVersion()
 	d := &daemon{settings: settings, log: log, telemetry: telemetry.New(ctx, telemetry.Options{
 		Log: log, Env: p.Env, Now: p.Now,
-		Build: telemetry.Build{Version: version.Version, Revision: version.Revision, Go: version.Go},
+		Build: telemetry.Build{Version: version.Version, Revision: version.Revision},
 	})}
 	// Requests of runs are traced.
 	traced := *p
