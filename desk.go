@@ -143,3 +143,12 @@ type Renamer interface {
 	// Rename returns one outcome per item in its order; an error only when nothing was done.
 	Rename(ctx context.Context, org Organization, renames []Rename) ([]Outcome, error)
 }
+
+// LinkLister is a desk that tells the links of all projects at once, for far fewer requests than looking up each.
+type LinkLister interface {
+	// Links returns every organization that carries a project, in the order of ids, or an error: never some of them.
+	// Two with one project are both there. It may take minutes, and what it returns is only a hint by the time that it
+	// is used: a write must be preceded by Organization.
+	// Errors: desk_unreadable, desk_unauthorized, rate_limited.
+	Links(ctx context.Context) ([]LinkedOrganization, error)
+}

@@ -9,6 +9,12 @@ type Link struct {
 	Organization string
 }
 
+// LinkedOrganization is an organization that carries a project's number, as a reading of all of them told.
+type LinkedOrganization struct {
+	Organization Organization
+	Project      int64
+}
+
 // Baseline is the membership that the last good run of an organization left, and the yardstick for the next read.
 type Baseline struct {
 	Organization string

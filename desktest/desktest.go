@@ -60,9 +60,11 @@ type Capability struct {
 func Capabilities(desk contactsync.Desk) []Capability {
 	_, rename := desk.(contactsync.Renamer)
 	_, share := desk.(contactsync.Sharer)
+	_, list := desk.(contactsync.LinkLister)
 	return []Capability{
 		{Name: "rename members", Has: rename},
 		{Name: "tell whether a person may belong to several organizations", Has: share},
+		{Name: "list all linked projects at once", Has: list},
 	}
 }
 
@@ -77,6 +79,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Bench) {
 	}{
 		{"Organization", testOrganization},
 		{"OrganizationByID", testOrganizationByID},
+		{"Links", testLinks},
 		{"Members", testMembers},
 		{"MembersOfAnEmptyOrganization", testNoMembers},
 		{"Addresses", testAddresses},
@@ -244,6 +247,36 @@ func testOrganizationByID(t *testing.T, b *bench) {
 		_, err := b.Desk().OrganizationByID(t.Context(), id)
 		wantClass(t, fmt.Sprintf("id %q", id), err, contactsync.ClassNoOrgFound)
 	}
+}
+
+// All links come at once, each organization with its project, and no organization without one.
+func testLinks(t *testing.T, b *bench) {
+	desk := b.Desk()
+	lister, ok := desk.(contactsync.LinkLister)
+	if !ok {
+		t.Log("not tried: this desk cannot list links")
+		return
+	}
+	want := map[contactsync.LinkedOrganization]bool{{Organization: b.org, Project: project}: true}
+	for i := range 230 {
+		link := contactsync.LinkedOrganization{Organization: contactsync.Organization{Name: fmt.Sprintf("Linked %d", i)}, Project: project + int64(i/2)}
+		link.Organization.ID = b.AddOrganization(link.Organization.Name, link.Project)
+		want[link] = true
+	}
+	twice(t, func(t *testing.T, _ bool) {
+		links, err := lister.Links(t.Context())
+		if err != nil || len(links) != len(want) {
+			t.Fatalf("Links: %d of %d, %v", len(links), len(want), err)
+		}
+		for i, link := range links {
+			if !want[link] {
+				t.Errorf("link %+v is not what the desk holds", link)
+			}
+			if i > 0 && len(links[i-1].Organization.ID) == len(link.Organization.ID) && links[i-1].Organization.ID >= link.Organization.ID {
+				t.Errorf("organizations %s and %s are out of order", links[i-1].Organization.ID, link.Organization.ID)
+			}
+		}
+	})
 }
 
 // Every member is returned, once, in the order of ids, with flags and membership; nobody else is.
@@ -745,6 +778,9 @@ func testCancelled(t *testing.T, b *bench) {
 		"Add":              func() error { return first(desk.Add(ctx, b.org, []contactsync.Addition{create("a@example.com")})) },
 		"Remove":           func() error { return first(desk.Remove(ctx, b.org, []contactsync.Member{member})) },
 	}
+	if lister, ok := desk.(contactsync.LinkLister); ok {
+		calls["Links"] = func() error { _, err := lister.Links(ctx); return err }
+	}
 	for name, call := range calls {
 		if err := call(); !contactsync.IsCanceled(err) {
 			t.Errorf("%s: %v", name, err)
@@ -783,6 +819,13 @@ func testBroken(t *testing.T, b *bench) {
 	wantClass(t, "Present", err, contactsync.ClassDeskUnreadable)
 	if len(members)+len(completed)+len(people)+len(present) > 0 {
 		t.Errorf("something came with an error: %v %v %v %v", members, completed, people, present)
+	}
+	if lister, ok := desk.(contactsync.LinkLister); ok {
+		links, err := lister.Links(t.Context())
+		wantClass(t, "Links", err, contactsync.ClassDeskUnreadable)
+		if len(links) > 0 {
+			t.Errorf("links came with an error: %v", links)
+		}
 	}
 	if err := first(desk.Add(t.Context(), b.org, []contactsync.Addition{create("a@example.com")})); err == nil {
 		t.Error("Add: no error")

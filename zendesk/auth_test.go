@@ -97,12 +97,12 @@ func TestTokenRefusedInTheMiddle(t *testing.T) {
 	w := newWorld(t)
 	desk := w.desk()
 	wantNoError(t, desk.Check(t.Context()))
-	w.Inject(fake.Fault{Kind: fake.Unauthorized401, Times: 1, Match: fake.On(http.MethodGet, "users/me")})
+	w.Inject(fake.Fault{Kind: fake.Unauthorized401, Times: 1, Match: fake.On(http.MethodGet, "account/settings")})
 	wantNoError(t, desk.Check(t.Context()))
 	w.Inject(fake.Fault{Kind: fake.Unauthorized401, Times: 1, Match: fake.On(http.MethodPost, "users")})
 	outcomes, err := desk.Add(t.Context(), w.org, []contactsync.Addition{creation("new@example.com")})
 	wantDone(t, outcomes, err)
-	w.Inject(fake.Fault{Kind: fake.Unauthorized401, Match: fake.On(http.MethodGet, "users/me")})
+	w.Inject(fake.Fault{Kind: fake.Unauthorized401, Match: fake.On(http.MethodGet, "account/settings")})
 	wantClass(t, desk.Check(t.Context()), contactsync.ClassDeskUnauthorized)
 	if n := tokensMinted(w); n != 4 {
 		t.Errorf("%d tokens, want 4", n)
@@ -154,7 +154,7 @@ func TestMissingScopesAreNamed(t *testing.T) {
 					_, _ = w.Write([]byte(`{"access_token":"t0ken","token_type":"bearer","expires_in":600,"scope":"` + granted + `"}`))
 					return
 				}
-				_, _ = w.Write([]byte(`{"user":{"id":1,"role":"admin"}}`))
+				_, _ = w.Write([]byte(`{"settings":{}}`))
 			}))
 			defer server.Close()
 			desk, err := zendesk.New(zendesk.Options{URL: server.URL, ClientID: "a", ClientSecret: "b"})
@@ -172,19 +172,43 @@ func TestMissingScopesAreNamed(t *testing.T) {
 	}
 }
 
-// The desk answers 200 to nobody in particular; that is not taken for being signed in. End users are not enough.
-func TestCheckWantsSomebody(t *testing.T) {
-	for body, class := range map[string]contactsync.Class{
-		`{"user":{"id":null,"name":"Anonymous user","role":"end-user"}}`: contactsync.ClassDeskUnauthorized,
-		`{"user":{"id":7,"role":"end-user"}}`:                            contactsync.ClassDeskUnauthorized,
-		`{"user":{"id":7,"role":"agent"}}`:                               "",
-		`[]`:                                                             contactsync.ClassDeskUnreadable,
+// The check is one request a time, and one that the desk answers to nobody but agents: being let in as nobody in
+// particular, or as an end user, is not enough.
+func TestCheck(t *testing.T) {
+	for name, test := range map[string]struct {
+		status int
+		body   string
+		class  contactsync.Class
+	}{
+		"agent":          {200, `{"settings":{"user":{"multiple_organizations":true}}}`, ""},
+		"end user":       {403, `{"error":{"title":"Forbidden","message":"You do not have access to this page."}}`, contactsync.ClassDeskUnauthorized},
+		"nobody":         {401, `{"error":"Couldn't authenticate you"}`, contactsync.ClassDeskUnauthorized},
+		"another system": {200, `{"user":{"id":null,"name":"Anonymous user","role":"end-user"}}`, contactsync.ClassDeskUnreadable},
+		"a list":         {200, `[]`, contactsync.ClassDeskUnreadable},
 	} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) }))
-		desk, err := zendesk.New(zendesk.Options{URL: server.URL, Email: agentEmail, Token: agentToken})
-		wantNoError(t, err)
-		wantClass(t, desk.Check(t.Context()), class)
-		server.Close()
+		t.Run(name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(test.status)
+				_, _ = w.Write([]byte(test.body))
+			}))
+			defer server.Close()
+			desk, err := zendesk.New(zendesk.Options{URL: server.URL, Email: agentEmail, Token: agentToken})
+			wantNoError(t, err)
+			wantClass(t, desk.Check(t.Context()), test.class)
+		})
+	}
+	w := newWorld(t)
+	desk := w.desk()
+	for i, want := range []int{2, 1, 1} { // the token is asked for once
+		wantNoError(t, w.clock.Wait(t.Context(), time.Minute))
+		if n := w.counted(func(ctx context.Context) { wantNoError(t, desk.Check(ctx)) }); n != want {
+			t.Errorf("check %d took %d requests, want %d:\n%s", i, n, want, w.log())
+		}
+	}
+	w.Configure(func(s *fake.Settings) { s.MultipleOrganizations = true })
+	wantNoError(t, desk.Check(t.Context()))
+	if shares, err := desk.SharesPeople(t.Context()); err != nil || !shares {
+		t.Errorf("SharesPeople = %v, %v: what the check read was not taken in", shares, err)
 	}
 }
 
@@ -235,7 +259,7 @@ func TestUserAgent(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		agents = append(agents, r.Header.Get("User-Agent"))
-		_, _ = w.Write([]byte(`{"user":{"id":7,"role":"agent"}}`))
+		_, _ = w.Write([]byte(`{"settings":{}}`))
 	}))
 	defer server.Close()
 	for _, agent := range []string{"", "contactsync/1.2"} {

@@ -153,6 +153,7 @@ func TestCapabilities(t *testing.T) {
 	want := []desktest.Capability{
 		{Name: "rename members", Has: true},
 		{Name: "tell whether a person may belong to several organizations", Has: true},
+		{Name: "list all linked projects at once", Has: true},
 	}
 	if got := desktest.Capabilities(desk); !slices.Equal(got, want) {
 		t.Errorf("Capabilities = %v, want %v", got, want)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -71,6 +72,52 @@ func TestRequestsOfARunWithChanges(t *testing.T) {
 			}
 			if got := len(w.MembersOf(w.orgID)); got != 240 {
 				t.Errorf("%d members afterwards, want 240", got)
+			}
+			w.clean()
+		})
+	}
+}
+
+// All links of ten thousand organizations cost a request for a thousand and three more: the token, a page because each
+// begins with the row that the last one ended with, and the end of the export once more. With two pages of members for
+// each organization, a sweep of two million contacts stays at 20,000 requests and at most 100.
+func TestRequestsOfASweep(t *testing.T) {
+	const organizations, sample = 10_000, 5
+	for _, test := range []struct {
+		name  string
+		admin bool
+		want  int
+	}{{"administrator", true, 13}, {"no administrator", false, 102}} { // token, refused export, a page for a hundred
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.Configure(func(s *fake.Settings) { s.AdminAccess = test.admin })
+			w.linked(organizations - 1)
+			for i := range sample * 200 {
+				address := fmt.Sprintf("member%d@example.com", i)
+				w.AddUser(fake.User{Name: address, Email: address, Organizations: []int64{w.OrganizationIDs()[2*(i%sample)]}})
+			}
+			desk := w.desk()
+			var links []contactsync.LinkedOrganization
+			var err error
+			n := w.counted(func(ctx context.Context) { links, err = desk.Links(contactsync.InBackground(ctx)) })
+			wantNoError(t, err)
+			if n != test.want || len(links) != organizations/2+1 {
+				t.Errorf("%d links for %d requests, want %d:\n%s", len(links), n, test.want, w.log())
+			}
+			pages := w.counted(func(ctx context.Context) {
+				for _, id := range w.OrganizationIDs()[:2*sample] {
+					members, err := desk.Members(ctx, contactsync.Organization{ID: strconv.FormatInt(id, 10)})
+					wantNoError(t, err)
+					if len(members) != 0 && len(members) != 200 {
+						t.Errorf("%d members", len(members))
+					}
+				}
+			})
+			if empty := 2 * sample; pages != 2*sample+empty { // an empty list is looked at twice
+				t.Errorf("%d requests for the members:\n%s", pages, w.log())
+			}
+			if total := n + 2*organizations; test.admin && total > 20_100 {
+				t.Errorf("a sweep costs %d requests", total)
 			}
 			w.clean()
 		})

@@ -85,6 +85,7 @@ type Desk struct {
 	endpoint string // with /api/v2
 	client   *api.Client
 	http     *http.Client
+	limit    *limiter
 
 	field        string
 	bulk         Bulk
@@ -106,9 +107,10 @@ type Desk struct {
 }
 
 var (
-	_ contactsync.Desk    = (*Desk)(nil)
-	_ contactsync.Renamer = (*Desk)(nil)
-	_ contactsync.Sharer  = (*Desk)(nil)
+	_ contactsync.Desk       = (*Desk)(nil)
+	_ contactsync.Renamer    = (*Desk)(nil)
+	_ contactsync.Sharer     = (*Desk)(nil)
+	_ contactsync.LinkLister = (*Desk)(nil)
 )
 
 // New returns a desk. It sends nothing yet. Errors say which option is wrong.
@@ -177,6 +179,7 @@ func New(o Options) (*Desk, error) {
 		http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		}},
+		limit:        t.limit,
 		field:        cmp.Or(o.ProjectField, DefaultProjectField),
 		bulk:         bulk,
 		addElsewhere: o.AddElsewhere,
@@ -197,26 +200,17 @@ func New(o Options) (*Desk, error) {
 	return d, nil
 }
 
-// Check signs in and reads who we are. Errors: desk_unauthorized with what is missing, desk_unreadable, rate_limited.
+// Check tries the credentials with one request that is refused to everybody but agents; it may be asked every minute.
+// (GET /users/me would not do: it answers 200 to nobody in particular.)
+// Errors: desk_unauthorized with what is missing, desk_unreadable, rate_limited.
 func (d *Desk) Check(ctx context.Context) error {
-	var answer struct {
-		User struct {
-			ID   *int64 `json:"id"`
-			Role string `json:"role"`
-		} `json:"user"`
-	}
-	if err := d.get(ctx, "/users/me", nil, &answer); err != nil {
-		return reading(err, "the account that the credentials belong to")
-	}
-	// Without credentials Zendesk answers 200 here, with an anonymous user.
-	if answer.User.ID == nil || *answer.User.ID == 0 {
-		return contactsync.Errorf(contactsync.ClassDeskUnauthorized, "the desk does not know the credentials: it takes us for an anonymous visitor")
-	}
-	if answer.User.Role == "end-user" {
-		return contactsync.Errorf(contactsync.ClassDeskUnauthorized, "the credentials belong to an end user: an agent's or administrator's are needed")
-	}
-	return nil
+	_, err := d.readMultiple(ctx)
+	return err
 }
+
+// Budget returns how many requests a minute contactsync may send to the account, and how many it may send now: for
+// people who watch, since it has changed by the time that it is read.
+func (d *Desk) Budget() (perMinute, left float64) { return d.limit.budgetNow() }
 
 // checkURL returns scheme and host of the desk's address. Credentials travel over TLS, except on this machine.
 func checkURL(text string) (string, error) {

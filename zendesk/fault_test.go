@@ -74,6 +74,16 @@ func TestFaultsOfReads(t *testing.T) {
 		setup func(*fake.Settings)
 		do    func(ctx context.Context, w *world, desk *zendesk.Desk) (any, error)
 	}
+	links := func(organizations int) func(ctx context.Context, w *world, d *zendesk.Desk) (any, error) {
+		return func(ctx context.Context, w *world, d *zendesk.Desk) (any, error) {
+			w.linked(organizations - len(w.OrganizationIDs()))
+			list, err := d.Links(ctx)
+			if err != nil && len(list) > 0 {
+				w.t.Errorf("%d links came with an error", len(list))
+			}
+			return list, err
+		}
+	}
 	reads := []read{
 		{"organization", nil, func(ctx context.Context, _ *world, d *zendesk.Desk) (any, error) {
 			return d.Organization(ctx, project)
@@ -96,6 +106,9 @@ func TestFaultsOfReads(t *testing.T) {
 			}
 			return d.Present(ctx, w.org, people, 100000)
 		}},
+		{"links", nil, links(2100)},
+		{"links without exports", func(s *fake.Settings) { s.AdminAccess = false }, links(250)},
+		{"links without exports, by cursor", func(s *fake.Settings) { s.AdminAccess, s.OffsetPaging = false, false }, links(250)},
 	}
 	for _, r := range reads {
 		t.Run(r.name, func(t *testing.T) {

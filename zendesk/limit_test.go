@@ -149,6 +149,26 @@ func TestBudgetIsKept(t *testing.T) {
 	}
 }
 
+// People who watch are told the budget as it is: full, used, refilled by the minute, and nothing while the desk says so.
+func TestBudget(t *testing.T) {
+	a, desk := newAnswering(t, func(o *zendesk.Options) { o.RequestsPerMinute = 400 },
+		answer{}, answer{}, answer{429, map[string]string{"Retry-After": "3600"}, `{}`})
+	want := func(when string, want float64) {
+		t.Helper()
+		if perMinute, left := desk.Budget(); perMinute != 200 || left != want {
+			t.Errorf("%s: %v of %v a minute left, want %v of 200", when, left, perMinute, want)
+		}
+	}
+	want("at first", 200)
+	read(t.Context(), t, desk, 2)
+	want("after two requests", 198)
+	wantNoError(t, a.clock.Wait(t.Context(), time.Minute))
+	want("a minute later", 200)
+	_, err := desk.OrganizationByID(t.Context(), "1")
+	wantClass(t, err, contactsync.ClassRateLimited)
+	want("while the desk refuses", 0)
+}
+
 // What others have left of the account's minute bounds us, too.
 func TestRemainingBoundsTheBurst(t *testing.T) {
 	a, desk := newAnswering(t, nil, answer{header: map[string]string{"x-rate-limit": "400", "x-rate-limit-remaining": "3"}})

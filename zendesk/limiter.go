@@ -53,6 +53,18 @@ func newLimiter(perMinute int, budget float64, now func() time.Time, wait func(c
 // size is the bucket's, and the number of requests that flow into it in a minute.
 func (l *limiter) size() float64 { return max(1, l.limit*l.budget) }
 
+// budgetNow returns the bucket's size, and what is in it at this moment: nothing while the account tells us to wait.
+func (l *limiter) budgetNow() (perMinute, left float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := l.now()
+	l.refill(now)
+	if now.Before(l.closed) {
+		return l.size(), 0
+	}
+	return l.size(), max(0, l.level)
+}
+
 // take waits until a request of that kind may be sent. patience is what may still be waited, and is reduced by it;
 // when it does not suffice, the error is rate_limited with the time to come back.
 func (l *limiter) take(ctx context.Context, kind string, patience *time.Duration) error {

@@ -154,7 +154,7 @@ func (d *Desk) members(ctx context.Context, org int64) ([]contactsync.Member, er
 			}
 		}
 	}
-	if err := d.crossCheck(ctx, org, len(memberships), counted); err != nil {
+	if err := d.crossCheck(ctx, fmt.Sprintf("/organizations/%d/users/count", org), len(memberships), counted); err != nil {
 		return nil, err
 	}
 	var lacking []int64
@@ -201,9 +201,12 @@ func (d *Desk) members(ctx context.Context, org int64) ([]contactsync.Member, er
 	return members, nil
 }
 
-// crossCheck asks another page of the account how many users the organization has, where nothing else proves that a
-// list is whole: when it is empty, and when it came without a count.
-func (d *Desk) crossCheck(ctx context.Context, org int64, found int, counted bool) error {
+// exactCount is up to where Zendesk counts at once; larger counts may be a day old.
+const exactCount = 100_000
+
+// crossCheck asks another page of the account for its count, where nothing else proves that a list is whole: when it is
+// empty, and when it came without a count.
+func (d *Desk) crossCheck(ctx context.Context, path string, found int, counted bool) error {
 	if counted && found > 0 {
 		return nil
 	}
@@ -212,15 +215,15 @@ func (d *Desk) crossCheck(ctx context.Context, org int64, found int, counted boo
 			Value *int `json:"value"`
 		} `json:"count"`
 	}
-	err := d.get(ctx, fmt.Sprintf("/organizations/%d/users/count", org), nil, &answer)
+	err := d.get(ctx, path, nil, &answer)
 	if status(err) == http.StatusNotFound {
 		return nil // this account has no such page; the last good read is still compared
 	}
 	if err != nil {
 		return err
 	}
-	if answer.Count.Value == nil || *answer.Count.Value > found {
-		return inconsistent("%d members came, and the organization counts more", found)
+	if value := answer.Count.Value; value == nil || *value > found && *value <= exactCount {
+		return inconsistent("%d rows came, and GET %s says that there are more", found, path)
 	}
 	return nil
 }
@@ -456,7 +459,6 @@ func personID(text string) (int64, error) {
 }
 
 // multiple says whether a person may belong to several organizations. It costs a request every few minutes.
-// https://developer.zendesk.com/api-reference/ticketing/account-configuration/account_settings/
 func (d *Desk) multiple(ctx context.Context) (bool, error) {
 	d.settings.Lock()
 	known, multiple := d.now().Before(d.settings.until), d.settings.multiple
@@ -464,25 +466,34 @@ func (d *Desk) multiple(ctx context.Context) (bool, error) {
 	if known {
 		return multiple, nil
 	}
+	return d.readMultiple(ctx)
+}
+
+// readMultiple reads from the account's settings, which every agent may see, whether a person may belong to several
+// organizations. https://developer.zendesk.com/api-reference/ticketing/account-configuration/account_settings/
+func (d *Desk) readMultiple(ctx context.Context) (bool, error) {
 	var answer struct {
-		Settings struct {
+		Settings *struct {
 			User struct {
 				Multiple *bool `json:"multiple_organizations"`
 			} `json:"user"`
 		} `json:"settings"`
 	}
 	err := d.get(ctx, "/account/settings", nil, &answer)
-	if err != nil {
-		return false, fmt.Errorf("reading the account's settings: %w", err)
+	if err == nil && answer.Settings == nil {
+		err = unreadable("the answer has no settings in it")
 	}
-	if answer.Settings.User.Multiple == nil {
+	if err != nil {
+		return false, reading(err, "the account's settings")
+	}
+	multiple := answer.Settings.User.Multiple
+	if multiple == nil {
 		return true, nil // the careful answer: it makes us look closer
 	}
 	d.settings.Lock()
 	defer d.settings.Unlock()
-	d.settings.multiple = *answer.Settings.User.Multiple
-	d.settings.until = d.now().Add(settingsLife)
-	return d.settings.multiple, nil
+	d.settings.multiple, d.settings.until = *multiple, d.now().Add(settingsLife)
+	return *multiple, nil
 }
 
 // SharesPeople says whether a person may belong to several organizations, which is a setting of the account.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -176,6 +178,105 @@ func TestLongExportIsPaced(t *testing.T) {
 		t.Errorf("organization %+v", org)
 	}
 	w.clean()
+}
+
+// Links are those of all organizations that there are, as they are at the end: whatever was changed, deleted or added
+// before the reading, in the minute that an export leaves out, or while it goes on.
+func TestLinksAreWhole(t *testing.T) {
+	for name, setup := range map[string]func(*fake.Settings){
+		"administrator":    func(*fake.Settings) {},
+		"no administrator": func(s *fake.Settings) { s.AdminAccess = false },
+		"cursors alone":    func(s *fake.Settings) { s.AdminAccess, s.OffsetPaging = false, false },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.Configure(setup)
+			w.linked(2050)
+			ids := w.OrganizationIDs()
+			edit := func(i int, value any) { w.SetField(ids[i], "cmp_id", value) }
+			w.DeleteOrganization(ids[1])
+			edit(2, "815")
+			edit(3, "007")
+			wantNoError(t, w.clock.Wait(t.Context(), 10*time.Second))
+			edit(4, "816") // too fresh for an export, which does not show the former state either
+			w.Configure(func(s *fake.Settings) {
+				var pages atomic.Int32
+				s.Latency = func(r *http.Request) {
+					if strings.HasSuffix(r.URL.Path, "/incremental/organizations") && pages.Add(1) == 2 {
+						edit(5, nil) // it was on the first page
+						edit(6, "817")
+						edit(2049, "818") // it would be on the last one
+					}
+				}
+			})
+			desk := w.desk()
+			links, err := desk.Links(t.Context())
+			wantNoError(t, err)
+			var got, want []string
+			for _, l := range links {
+				got = append(got, fmt.Sprint(l.Organization.ID, " ", l.Organization.Name, " ", l.Project))
+			}
+			for _, id := range w.OrganizationIDs() {
+				o, _ := w.Organization(id)
+				if carried := o.Fields["cmp_id"]; carried != nil && carried != "007" {
+					want = append(want, fmt.Sprint(id, " ", o.Name, " ", carried))
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%d links, want %d", len(got), len(want))
+				for i := range min(len(got), len(want)) {
+					if got[i] != want[i] {
+						t.Errorf("the first difference: %q, want %q", got[i], want[i])
+						break
+					}
+				}
+			}
+			w.clean()
+		})
+	}
+}
+
+// What Links read is remembered: the next lookup needs nothing more than to be sure. A reading from the beginning
+// does not undo what is known to be read already.
+func TestLinksAreRemembered(t *testing.T) {
+	w := newWorld(t)
+	w.Configure(func(s *fake.Settings) { s.SearchLag = 24 * time.Hour })
+	w.linked(1500)
+	links := zendesk.MemoryLinks()
+	read := w.clock.Now().Add(-time.Minute)
+	wantNoError(t, links.SaveLinks(t.Context(), nil, read))
+	desk := w.desk(func(o *zendesk.Options) { o.Links = links })
+	_, err := desk.Links(t.Context())
+	wantNoError(t, err)
+	if until, _ := links.LinksReadUntil(t.Context()); until.Before(read) {
+		t.Errorf("read until %v, but it had been %v", until, read)
+	}
+	n := w.counted(func(ctx context.Context) { _, err = desk.Organization(ctx, 100_500) })
+	wantNoError(t, err)
+	if n != 2 {
+		t.Errorf("%d requests for a link that was listed, want a search and the organization:\n%s", n, w.log())
+	}
+}
+
+// An account without organizations has no links; one that only shows none, although it counts some, is not believed.
+func TestNoLinksAtAll(t *testing.T) {
+	for _, admin := range []bool{true, false} {
+		w := newWorld(t)
+		w.Configure(func(s *fake.Settings) { s.AdminAccess = admin })
+		w.Inject(fake.Fault{Kind: fake.EmptyPage})
+		links, err := w.desk().Links(t.Context())
+		wantClass(t, err, contactsync.ClassDeskUnreadable)
+		if links != nil {
+			t.Errorf("links %v came with the error", links)
+		}
+		w.ClearFaults()
+		w.DeleteOrganization(w.orgID)
+		links, err = w.desk().Links(t.Context())
+		wantNoError(t, err)
+		if len(links) != 0 {
+			t.Errorf("links %v", links)
+		}
+	}
 }
 
 // Misses that come together share one reading.

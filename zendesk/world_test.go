@@ -118,6 +118,20 @@ func (w *world) addMembers(n int) []int64 {
 	return ids
 }
 
+// linked adds organizations, changed one second after the other and every second one with a project.
+func (w *world) linked(organizations int) {
+	w.t.Helper()
+	for i := range organizations {
+		o := fake.Organization{Name: fmt.Sprintf("Organization %d", i)}
+		if i%2 == 0 {
+			o.Fields = map[string]any{"cmp_id": strconv.Itoa(100_000 + i)}
+		}
+		w.AddOrganization(o)
+		wantNoError(w.t, w.clock.Wait(w.t.Context(), time.Second))
+	}
+	wantNoError(w.t, w.clock.Wait(w.t.Context(), time.Hour))
+}
+
 func (w *world) addPerson(u fake.User) int64 {
 	id := w.AddUser(u)
 	w.Reindex()

@@ -54,7 +54,7 @@ func everyEndpoint(w *world) {
 		fmt.Sprintf("users/%d/identities", ada), fmt.Sprintf("users/%d/identities?page[size]=1", ada),
 		fmt.Sprintf("users/%d/organizations", ada),
 		fmt.Sprintf("users/%d/organization_memberships?include=users,organizations", ada),
-		"organizations", "organizations?page[size]=1&sort=id", "organizations?per_page=1&page=1",
+		"organizations", "organizations/count", "organizations?page[size]=1&sort=id", "organizations?per_page=1&page=1",
 		fmt.Sprintf("organizations/show_many?ids=%d,%d", org, bare), "organizations/show_many?external_ids=o-1",
 		"organizations/search?external_id=o-1", "organizations/search?name=one", "organizations/autocomplete?name=one",
 		fmt.Sprintf("organizations/%d", org), fmt.Sprintf("organizations/%d", bare),

@@ -213,15 +213,19 @@ func (c *call) listOrganizationUsers() answer {
 	return c.userRows(p)
 }
 
-// countOrganizationUsers is documented as approximate.
 func (c *call) countOrganizationUsers() answer {
 	o := c.organizationOf()
 	if o == nil {
 		return recordNotFound()
 	}
-	return reply(http.StatusOK, map[string]any{"count": map[string]any{
-		"value": len(c.s.account.roster[o.id].users), "refreshed_at": stamp(c.now),
-	}})
+	return c.counted(len(c.s.account.roster[o.id].users))
+}
+
+func (c *call) countOrganizations() answer { return c.counted(len(c.existingOrganizations())) }
+
+// counted is a count, all of which are documented as approximate.
+func (c *call) counted(value int) answer {
+	return reply(http.StatusOK, map[string]any{"count": map[string]any{"value": value, "refreshed_at": stamp(c.now)}})
 }
 
 func (c *call) organizationRelated() answer {

@@ -483,6 +483,9 @@ func TestSmallReads(t *testing.T) {
 	if got := w.call("GET", organizationPath(org)+"/users/count", nil).id("count", "value"); got != 2 {
 		t.Errorf("count %d", got)
 	}
+	if got := w.call("GET", "/api/v2/organizations/count", nil).id("count", "value"); got != 1 {
+		t.Errorf("count of organizations %d", got)
+	}
 	if got := w.call("GET", organizationPath(org)+"/related", nil).id("organization_related", "users_count"); got != 2 {
 		t.Errorf("related %d", got)
 	}

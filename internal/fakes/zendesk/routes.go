@@ -59,6 +59,7 @@ var routes = compile([]route{
 
 	{method: get, path: "organizations", resource: "organizations", handle: (*call).listOrganizations},
 	{method: get, path: "organizations/show_many", resource: "organizations", handle: (*call).showManyOrganizations},
+	{method: get, path: "organizations/count", resource: "organizations", handle: (*call).countOrganizations},
 	{method: get, path: "organizations/search", resource: "organizations", handle: (*call).searchOrganizations},
 	{method: get, path: "organizations/autocomplete", resource: "organizations", handle: (*call).autocompleteOrganizations},
 	{method: get, path: "organizations/{organization}", resource: "organizations", handle: (*call).showOrganization},
