@@ -38,9 +38,3 @@ func (c Change) Key() string {
 	}
 	return string(c.Action) + ":" + who
 }
-
-// LinkedOrganization is an organization that carries the number of a project.
-type LinkedOrganization struct {
-	Organization Organization
-	Project      int64
-}

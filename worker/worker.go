@@ -23,11 +23,6 @@ type Watch interface {
 	Finish(run contactsync.Run)
 }
 
-// Linker is a desk that can name all its linked projects.
-type Linker interface {
-	Links(ctx context.Context) ([]contactsync.LinkedOrganization, error)
-}
-
 // Options are a Worker's parts. Store, Pipeline, Log, Now and Wait are required.
 type Options struct {
 	Store    *store.Store
@@ -40,7 +35,7 @@ type Options struct {
 	Schedule  schedule.Schedule
 	Spread    time.Duration
 	Threshold sync.SweepThreshold
-	Linker    Linker // the desk, where it can tell
+	Linker    contactsync.LinkLister // the desk, where it can tell
 
 	// Hooks are looked at every HooksEvery; never where that is 0.
 	Hooks      Hooks
