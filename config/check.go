@@ -60,6 +60,9 @@ func judge(k key) (message, remedy string) {
 				return message, remedy
 			}
 		}
+		if k.path == "webhook.master_key" {
+			return judgeMasterKeys(value)
+		}
 	case []contactsync.Email:
 		for _, address := range value {
 			if address.Domain() == "" || strings.HasPrefix(string(address), "@") || strings.ContainsAny(string(address), " \t\r\n") {
@@ -191,6 +194,26 @@ func judgeSecret(keyPath string, secret Secret) (message, remedy string) {
 	return "", ""
 }
 
+// judgeMasterKeys wants what webhook.ParseMasterKey reads, and no number twice.
+func judgeMasterKeys(keys []Secret) (message, remedy string) {
+	numbers := map[int]bool{}
+	for _, key := range keys {
+		number, encoded, _ := strings.Cut(key.Reveal(), ":")
+		n, err := strconv.Atoi(number)
+		if err != nil || n <= 0 || strconv.Itoa(n) != number {
+			return "does not begin with a number and a colon", "Write 1: and the key, and give the next key the number 2."
+		}
+		if numbers[n] {
+			return fmt.Sprintf("has two keys with the number %d", n), "Give a new key a number that none had before."
+		}
+		numbers[n] = true
+		if raw, err := base64.StdEncoding.DecodeString(encoded); err != nil || len(raw) < 32 {
+			return fmt.Sprintf("has no key of at least 32 bytes in base64 under the number %d", n), "Make one with: openssl rand -base64 32."
+		}
+	}
+	return "", ""
+}
+
 func oneOf(value string, allowed ...string) (message, remedy string) {
 	if slices.Contains(allowed, value) {
 		return "", ""
@@ -222,7 +245,7 @@ func (c Config) Missing(purpose Purpose) (problems []Problem) {
 	if purpose >= ForDesk && c.Desk == "zendesk" {
 		missing = append(missing, c.Zendesk.missing()...)
 	}
-	if w := c.Webhook; purpose >= ForServe && len(w.SigningToken)+len(w.Token)+len(w.TriggerToken) == 0 {
+	if w := c.Webhook; purpose >= ForServe && len(w.SigningToken)+len(w.Token)+len(w.TriggerToken)+len(w.MasterKey) == 0 {
 		missing = append(missing, "webhook.signing_token")
 	}
 	for _, k := range keysOf(&c) {

@@ -50,12 +50,13 @@ type Zendesk struct {
 	Bulk              string  `key:"bulk" default:"auto" text:"Bulk import of users: auto, on or off. It is off in many accounts."`
 }
 
-// Webhook is the receiver. Any of the three credentials opens it; each may have several values while one is rotated.
+// Webhook is the receiver. Any of the four credentials opens it; each may have several values while one is rotated.
 type Webhook struct {
 	Listen       string   `key:"listen" default:"127.0.0.1:8080" text:"Address and port to listen on."`
 	SigningToken []Secret `key:"signing_token" text:"Signing tokens of GitLab's webhooks, whsec_ and base64."`
 	Token        []Secret `key:"token" text:"Secret tokens of GitLab's webhooks."`
 	TriggerToken []Secret `key:"trigger_token" text:"Tokens of hooks that use the original trigger address."`
+	MasterKey    []Secret `key:"master_key" text:"Keys that make each project's own credentials: NUMBER:KEY, the key in base64 and at least 32 bytes long."`
 }
 
 // Sync is what a run may do.

@@ -130,6 +130,7 @@ var other = map[string]string{
 	"webhook.signing_token":           "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
 	"webhook.token":                   "sesame",
 	"webhook.trigger_token":           "sesame",
+	"webhook.master_key":              "1:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
 	"sync.hold_removals.floor":        "0",
 	"sync.hold_removals.percent":      "10",
 	"sync.hold_additions.floor":       "5",
@@ -273,7 +274,7 @@ func TestExample(t *testing.T) {
 	// With the comments taken off, the secrets are where they belong.
 	uncommented := strings.NewReplacer("# token: glpat-…", "token: glpat-…", "# client_secret:", "client_secret:", "# email:", "email:",
 		"# token: …", "token: …", "# signing_token: whsec_…", "signing_token: "+other["webhook.signing_token"],
-		"# trigger_token:", "trigger_token:").Replace(string(config.Example()))
+		"# trigger_token:", "trigger_token:", `# master_key: "1:…"`, "master_key: "+other["webhook.master_key"]).Replace(string(config.Example()))
 	c = mustLoad(t, uncommented)
 	if missing := c.Missing(config.ForServe); len(missing) != 0 {
 		t.Errorf("missing: %v", missing)
@@ -435,6 +436,11 @@ func TestProblems(t *testing.T) {
 		"control character":    {"gitlab: {group: \"a\\nb\"}\n", nil, []string{f + ":1: gitlab.group holds a control character or a line break. Write it on one line."}},
 		"blanks around secret": {"gitlab: {token: ' sesame'}\n", nil, []string{f + ":1: gitlab.token begins or ends with blanks, or holds a line break. Copy the secret again, without anything around it."}},
 		"signing token":        {"webhook: {signing_token: [whsec_c2VzYW1l]}\n", nil, []string{f + ":1: webhook.signing_token is no signing token. Copy it from GitLab: whsec_ and the base64 form of 24 to 64 bytes."}},
+		"master key":           {"webhook: {master_key: sesame}\n", nil, []string{f + ":1: webhook.master_key does not begin with a number and a colon. Write 1: and the key, and give the next key the number 2."}},
+		"master key zero":      {"webhook: {master_key: '0:sesame'}\n", nil, []string{f + ":1: webhook.master_key does not begin with a number and a colon. Write 1: and the key, and give the next key the number 2."}},
+		"master key short":     {"webhook: {master_key: '7:c2VzYW1l'}\n", nil, []string{f + ":1: webhook.master_key has no key of at least 32 bytes in base64 under the number 7. Make one with: openssl rand -base64 32."}},
+		"master key hex":       {"webhook: {master_key: '7:sesame-0123456789abcdef0123456789abcdef0123456789abcdef'}\n", nil, []string{f + ":1: webhook.master_key has no key of at least 32 bytes in base64 under the number 7. Make one with: openssl rand -base64 32."}},
+		"master keys alike":    {"webhook:\n  master_key: ['" + other["webhook.master_key"] + "', '1:sesame']\n", nil, []string{f + ":2: webhook.master_key has two keys with the number 1. Give a new key a number that none had before."}},
 		"secret twice in file": {"gitlab: {token: sesame, token_file: x}\n", nil, []string{f + ":1: gitlab.token is given twice: as gitlab.token and as gitlab.token_file. Delete one of them."}},
 		"secret twice in environment": {"", []string{"CONTACTSYNC_GITLAB_TOKEN=sesame", "CONTACTSYNC_GITLAB_TOKEN_FILE=x"},
 			[]string{"CONTACTSYNC_GITLAB_TOKEN_FILE: is given twice: as CONTACTSYNC_GITLAB_TOKEN and as CONTACTSYNC_GITLAB_TOKEN_FILE. Delete one of them."}},
@@ -572,6 +578,8 @@ func TestMissing(t *testing.T) {
 		{config.ForDesk, []string{account, "CONTACTSYNC_ZENDESK_EMAIL=a@example.com", "CONTACTSYNC_ZENDESK_CLIENT_ID=x"}, "zendesk.client_secret"},
 		{config.ForServe, []string{account, "CONTACTSYNC_ZENDESK_EMAIL=a@example.com", "CONTACTSYNC_ZENDESK_TOKEN=x",
 			"CONTACTSYNC_GITLAB_TOKEN=x", "CONTACTSYNC_WEBHOOK_TRIGGER_TOKEN=x"}, ""},
+		{config.ForServe, []string{account, "CONTACTSYNC_ZENDESK_CLIENT_ID=x", "CONTACTSYNC_ZENDESK_CLIENT_SECRET=x",
+			"CONTACTSYNC_GITLAB_TOKEN=x", "CONTACTSYNC_WEBHOOK_MASTER_KEY=" + other["webhook.master_key"]}, ""},
 	} {
 		var got []string
 		for _, problem := range mustLoad(t, "", test.env...).Missing(test.purpose) {

@@ -106,11 +106,11 @@ func (p *program) newDaemon(ctx context.Context, settings config.Config, log *sl
 	d.health = telemetry.NewHealth(telemetry.HealthOptions{Log: log, Now: p.Now, Checks: []telemetry.Check{
 		{Name: "store", Probe: d.store.Ping},
 		{Name: "gitlab", Probe: func(ctx context.Context) error { return p.tokenWorks(ctx, forge) }},
-		{Name: "zendesk", Probe: d.desk.Check},
+		{Name: "desk", Probe: d.desk.Check},
 	}})
 	d.telemetry.Metrics.ReadState(overview{d.store})
 	d.telemetry.Metrics.ReadBudget(d.desk)
-	if d.worker, err = p.newWorker(d, forge, ended); err != nil {
+	if d.worker, err = p.newWorker(d, hooks{forge}, ended); err != nil {
 		return nil, err
 	}
 	receiver, err := newReceiver(d, p.Now)
