@@ -209,7 +209,7 @@ func (c *check) settle(settled chan struct{}, err error) {
 	}
 	before := c.result
 	c.known, c.result = true, checkDocument{Name: c.Name, OK: err == nil, Checked: c.now().UTC()}
-	if contactsync.IsCanceled(err) {
+	if contactsync.IsCanceled(err) && contactsync.ClassOf(err) == contactsync.ClassInternal { // nobody knew better
 		err = &contactsync.Error{Class: contactsync.ClassInternal, Err: err,
 			Remedy: "It did not answer in time. Look whether it is overloaded, or cannot be reached from here."}
 	}

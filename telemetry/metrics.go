@@ -47,7 +47,7 @@ func NewMetrics(build Build, now func() time.Time) *Metrics {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: runBuckets}, labels)
 	}
 	m := &Metrics{
-		registry: prometheus.NewPedanticRegistry(),
+		registry: prometheus.NewRegistry(),
 		state:    stateCollector{now: now},
 		deliveries: counter("contactsync_deliveries_total",
 			"Requests to the addresses of the receiver, by address and what they were answered.", "address", "answer"),

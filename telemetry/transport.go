@@ -48,7 +48,8 @@ var (
 )
 
 // route is the kind of a URL: its path, with a star for everything that could name something, such as numbers, paths
-// of projects, and addresses. The query has no part in it.
+// of projects, and addresses. The query has no part in it. What stays are words of small letters in a versioned
+// interface, where our adapters put no names.
 func route(u *url.URL) string {
 	var kind strings.Builder
 	inAPI, star := false, false
