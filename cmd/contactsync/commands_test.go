@@ -20,6 +20,7 @@ import (
 	"contactsync/contacts"
 	fakegitlab "contactsync/internal/fakes/gitlab"
 	fakezendesk "contactsync/internal/fakes/zendesk"
+	"contactsync/store"
 )
 
 // changing is a world whose file asks for one change of each kind, and for one that cannot be.
@@ -394,7 +395,10 @@ func TestRuns(t *testing.T) {
 
 	count := func(want int, args ...string) []listedRun {
 		t.Helper()
-		var document struct{ Runs []listedRun }
+		var document struct {
+			Runs     []listedRun
+			Projects []store.Standing
+		}
 		w.json(&document, append([]string{"runs"}, args...)...).ends(0)
 		if len(document.Runs) != want {
 			t.Errorf("runs %v: %d, want %d", args, len(document.Runs), want)

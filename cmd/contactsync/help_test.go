@@ -32,7 +32,7 @@ func TestHelp(t *testing.T) {
 		}
 		return count
 	}
-	if count := explain(); count != 14 {
-		t.Errorf("%d commands explain themselves, want 14", count)
+	if count := explain(); count != 15 {
+		t.Errorf("%d commands explain themselves, want 15", count)
 	}
 }

@@ -1,0 +1,262 @@
+package main_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"contactsync"
+	main "contactsync/cmd/contactsync"
+	fakegitlab "contactsync/internal/fakes/gitlab"
+	fakezendesk "contactsync/internal/fakes/zendesk"
+	"contactsync/internal/postgrestest"
+	"contactsync/store"
+)
+
+const hookToken = "token-of-the-hooks"
+
+// service is contactsync serve in this process.
+type service struct {
+	w     *world
+	url   string
+	stop  context.CancelFunc
+	ended chan int
+	lines chan map[string]any // of its log
+	log   strings.Builder     // what was read of them
+}
+
+// serve starts the service, and returns once it takes hooks.
+func (w *world) serve() *service {
+	w.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	reader, writer := io.Pipe()
+	s := &service{w: w, stop: stop, ended: make(chan int, 1), lines: make(chan map[string]any, 10000)}
+	env := append([]string{"CONTACTSYNC_WEBHOOK_TOKEN=" + hookToken, "CONTACTSYNC_WEBHOOK_LISTEN=127.0.0.1:0"}, w.env...)
+	go func() {
+		s.ended <- main.Main{
+			Args: []string{"serve"}, Env: env, Stdout: writer, Stderr: writer, Now: w.now,
+			Remote: main.Clock{Now: w.clock.Now, Wait: w.clock.Wait}, Transport: w.transport,
+		}.Run(ctx)
+		writer.Close()
+	}()
+	go func() {
+		defer close(s.lines)
+		for scanner := bufio.NewScanner(reader); scanner.Scan(); {
+			var line map[string]any
+			if err := json.Unmarshal(scanner.Bytes(), &line); err != nil {
+				line = map[string]any{"msg": "no JSON: " + scanner.Text()}
+			}
+			s.lines <- line
+		}
+	}()
+	w.Cleanup(func() { s.end(0) })
+	s.url = "http://" + fmt.Sprint(s.until("serving")["address"])
+	return s
+}
+
+// until reads the log up to a message.
+func (s *service) until(message string) map[string]any {
+	s.w.Helper()
+	limit := time.After(30 * time.Second)
+	for {
+		select {
+		case line, more := <-s.lines:
+			if !more {
+				s.w.Fatalf("the service ended and never said %q:\n%s", message, s.log.String())
+			}
+			text, _ := json.Marshal(line) //nolint:errchkjson // it was read as JSON
+			s.log.Write(append(text, '\n'))
+			if strings.HasPrefix(fmt.Sprint(line["msg"]), "no JSON") || strings.Contains(string(text), secret) || strings.Contains(string(text), hookToken) {
+				s.w.Errorf("a line of the log is no JSON, or tells a secret: %s", text)
+			}
+			if line["msg"] == message {
+				return line
+			}
+		case <-limit:
+			s.w.Fatalf("the service never said %q:\n%s", message, s.log.String())
+		}
+	}
+}
+
+// end tells the service to end, and checks the exit status. It is safe to call twice.
+func (s *service) end(status int) {
+	s.w.Helper()
+	s.stop()
+	select {
+	case got := <-s.ended:
+		s.ended <- got
+		if got != status {
+			s.w.Errorf("the service ended with status %d, want %d", got, status)
+		}
+	case <-time.After(40 * time.Second):
+		s.w.Error("the service does not end")
+	}
+}
+
+// get asks an address of the service.
+func (s *service) get(path string) (int, string) {
+	s.w.Helper()
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, s.url+path, nil)
+	if err != nil {
+		s.w.Fatal(err)
+	}
+	answer, err := new(http.Client).Do(request)
+	if err != nil {
+		s.w.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		s.w.Fatal(err)
+	}
+	return answer.StatusCode, string(body)
+}
+
+func (s *service) hook() {
+	s.w.Helper()
+	if _, err := s.w.forge.AddHook(project, fakegitlab.Hook{URL: s.url + "/hooks/gitlab", Token: hookToken, BranchFilter: "master"}); err != nil {
+		s.w.Fatal(err)
+	}
+}
+
+// A push leads to a run, on either store, and the history and the metrics tell of it.
+func TestServe(t *testing.T) {
+	t.Parallel()
+	for name, address := range map[string]func(testing.TB) string{"SQLite": nil, "PostgreSQL": postgrestest.New} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			if address != nil {
+				w.set("CONTACTSYNC_STORE=" + address(t))
+			}
+			w.member("Ada Lovelace", "ada@example.com")
+			s := w.serve()
+			s.hook()
+			w.push([]contactsync.Contact{contact("Ada Lovelace", "ada@example.com"), contact("Mary Somerville", "mary@example.com")})
+			line := s.until("run ended")
+			if line["status"] != "succeeded" || line["project"] != fmt.Sprint(project) || line["run"] == nil || line["trigger"] != "hook" {
+				t.Errorf("the log says %v", line)
+			}
+			w.hasExactly([]contactsync.Contact{contact("Ada Lovelace", "ada@example.com"), contact("Mary Somerville", "mary@example.com")})
+			w.run("runs").ends(0).says("hook", "succeeded", "1 created")
+			if status, body := s.get("/healthz"); status != http.StatusOK {
+				t.Errorf("/healthz: %d %s", status, body)
+			}
+			if status, body := s.get("/readyz"); status != http.StatusOK {
+				t.Errorf("/readyz: %d %s", status, body)
+			}
+			_, metrics := s.get("/metrics")
+			for _, want := range []string{
+				`contactsync_deliveries_total{address="hook",answer="accepted"} 1`,
+				`contactsync_runs_total{class="none",status="succeeded",trigger="hook"} 1`,
+				"contactsync_store_up 1", "contactsync_desk_requests_left",
+			} {
+				if !strings.Contains(metrics, want) {
+					t.Errorf("/metrics does not say %s", want)
+				}
+			}
+			s.end(0)
+		})
+	}
+}
+
+// The original's hooks need only another host.
+func TestServeTakesTheOriginalTrigger(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.set("CONTACTSYNC_WEBHOOK_TRIGGER_TOKEN=" + hookToken)
+	w.member("Ada Lovelace", "ada@example.com")
+	s := w.serve()
+	hook := fakegitlab.Hook{
+		URL:       s.url + "/api/v4/projects/39250741/ref/master/trigger/pipeline?token={TOKEN}&variables[PROJECT_ID]=" + fmt.Sprint(project),
+		Variables: map[string]string{"TOKEN": hookToken},
+	}
+	if _, err := w.forge.AddHook(project, hook); err != nil {
+		t.Fatal(err)
+	}
+	w.push([]contactsync.Contact{contact("Ada Lovelace", "ada@example.com")})
+	if line := s.until("run ended"); line["status"] != "unchanged" {
+		t.Errorf("the log says %v", line)
+	}
+	s.end(0)
+	if strings.Contains(s.log.String(), "token=") {
+		t.Errorf("the log has an address with a token:\n%s", s.log.String())
+	}
+}
+
+// What failed is tried again by itself, and seen until it is well; the history narrows by time.
+func TestServeTriesAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.member("Ada Lovelace", "ada@example.com")
+	s := w.serve()
+	s.hook()
+	w.desk.Inject(fakezendesk.Fault{Kind: fakezendesk.Error500Before, Match: func(r *http.Request, _ int) bool {
+		return strings.Contains(r.URL.Path, "organization_memberships")
+	}})
+	w.push([]contactsync.Contact{contact("Ada Lovelace", "ada@example.com")})
+	if line := s.until("run ended"); line["class"] != "desk_unreadable" {
+		t.Errorf("the log says %v", line)
+	}
+	w.run("runs").ends(0).says("retrying", "desk_unreadable")
+	var document struct {
+		Runs     []listedRun
+		Projects []store.Standing
+	}
+	w.json(&document, "runs", fmt.Sprint(project)).ends(0)
+	if len(document.Projects) != 1 || document.Projects[0].State != store.StateRetrying || document.Projects[0].Project != "101" || document.Projects[0].RetryAt.IsZero() {
+		t.Errorf("the projects are %+v", document.Projects)
+	}
+	w.desk.ClearFaults()
+	w.run("sync", fmt.Sprint(project)).ends(0)
+	w.json(&document, "runs").ends(0)
+	if len(document.Projects) != 0 || len(document.Runs) != 2 {
+		t.Errorf("after a sync by hand: %+v", document)
+	}
+	w.json(&document, "runs", "--until", "2001-01-01").ends(0)
+	if len(document.Runs) != 0 {
+		t.Errorf("before 2001 there were %d runs", len(document.Runs))
+	}
+	w.run("runs", "--until", "tomorrow").ends(2).says("--until")
+}
+
+// Configuration that is missing, and credentials that are refused, are named at once; a system that does not answer
+// keeps nobody from taking hooks.
+func TestServeChecksAtStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.env = nil
+	w.run("serve").ends(2).says("CONTACTSYNC_GITLAB_TOKEN", "CONTACTSYNC_ZENDESK_CLIENT_SECRET", "CONTACTSYNC_WEBHOOK_SIGNING_TOKEN")
+
+	w = newWorld(t)
+	w.set("CONTACTSYNC_GITLAB_TOKEN=wrong", "CONTACTSYNC_ZENDESK_CLIENT_SECRET=wrong", "CONTACTSYNC_WEBHOOK_TOKEN="+hookToken,
+		"CONTACTSYNC_WEBHOOK_LISTEN=127.0.0.1:0")
+	w.run("serve").ends(1).says("gitlab: ", "refuses the token", "zendesk: ")
+
+	w = newWorld(t)
+	w.set("CONTACTSYNC_GITLAB_URL=http://127.0.0.1:1")
+	s := w.serve()
+	if status, body := s.get("/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "gitlab") {
+		t.Errorf("/readyz: %d %s", status, body)
+	}
+	if !strings.Contains(s.log.String(), "cannot be reached") {
+		t.Errorf("the log does not say that GitLab cannot be reached:\n%s", s.log.String())
+	}
+}
+
+// Two services on one SQLite store would fight over it, so the second says so, and an address that is taken is named.
+func TestServeAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.serve()
+	w.set("CONTACTSYNC_WEBHOOK_TOKEN="+hookToken, "CONTACTSYNC_WEBHOOK_LISTEN=127.0.0.1:0")
+	w.run("serve").ends(1).says("another process works on this store")
+	w.set("CONTACTSYNC_WEBHOOK_LISTEN=" + strings.TrimPrefix(s.url, "http://"))
+	w.run("serve").ends(1).says("listening for hooks", "webhook.listen")
+}
