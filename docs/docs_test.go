@@ -17,6 +17,7 @@ import (
 	"contactsync/config"
 	"contactsync/contacts"
 	"contactsync/desktest"
+	"contactsync/webhook"
 	"contactsync/zendesk"
 )
 
@@ -187,6 +188,25 @@ func replaceBetween(t *testing.T, text, begin, end, with string) string {
 		t.Fatalf("the text lacks %q after %q", end, begin)
 	}
 	return text[:start] + with + text[start+len(begin)+length:]
+}
+
+// Whoever looks up what a hook was answered, in GitLab or in the metrics, finds it.
+func TestHookAnswers(t *testing.T) {
+	page := read(t, "docs/hooks.md")
+	for _, answer := range []string{
+		webhook.AnswerAccepted, webhook.AnswerJoined, webhook.AnswerIgnored, webhook.AnswerRefused, webhook.AnswerUnauthorized,
+		webhook.AnswerInvalid, webhook.AnswerTooLarge, webhook.AnswerTimeout, webhook.AnswerAborted, webhook.AnswerUnavailable,
+		"branch", "deleted", "tag", "event", "test",
+	} {
+		if !strings.Contains(page, "`"+answer+"`") {
+			t.Errorf("docs/hooks.md does not explain %s", answer)
+		}
+	}
+	for _, key := range config.Reference() {
+		if strings.HasPrefix(key.Path, "webhook.") && key.Secret && !strings.Contains(page, "`"+key.Path+"`") {
+			t.Errorf("docs/hooks.md does not explain %s", key.Path)
+		}
+	}
 }
 
 // The README's configuration is one that a sync can work with.
