@@ -13,7 +13,7 @@ import (
 // Credentials are what a hook may show. Each kind may have several values, all of them valid, while one is replaced.
 // At least one is needed.
 type Credentials struct {
-	SigningTokens []string // of GitLab's hooks: whsec_ and base64, see readSigningToken
+	SigningTokens []string // of GitLab's hooks: whsec_ and the base64 form of 24 to 64 bytes
 	Tokens        []string // secret tokens of GitLab's hooks
 	TriggerTokens []string // of hooks that use the original trigger address
 	MasterKeys    []MasterKey
@@ -91,9 +91,6 @@ func (k keyring) hook(header http.Header, now time.Time) (claim, bool) {
 	if isSigned(header) {
 		return k.signed(header, now, token)
 	}
-	if token == "" {
-		return claim{}, false
-	}
 	shared := isAmong(k.tokens, token)
 	project, derived := k.derivedFor(token)
 	return claim{project: project}, shared || derived
@@ -136,7 +133,7 @@ func (k keyring) derivedFor(token string) (project int64, ok bool) {
 }
 
 // opensTrigger judges the token of a trigger address.
-func (k keyring) opensTrigger(token string) bool { return token != "" && isAmong(k.triggers, token) }
+func (k keyring) opensTrigger(token string) bool { return isAmong(k.triggers, token) }
 
 // holds reports whether the claim is true of the body. A project's own credentials speak for that project alone;
 // GitLab's sample for a repository without commits, which never names the project that it comes from, is the only

@@ -69,6 +69,18 @@ func TestStrangersAreNotRead(t *testing.T) {
 	if s.counted("hook unauthorized") != 5 || s.counted("trigger unauthorized") != 2 {
 		t.Errorf("counted %v", s.answered)
 	}
+	// Nor is what is announced to be too large, nor anything at a trigger address that no token could open.
+	closed := newScene(t, func(_ *scene, o *webhook.Options) { o.Credentials.TriggerTokens = nil })
+	large := push(t).token(closed.token).request()
+	large.ContentLength = webhook.DefaultBodyLimit + 1
+	for request, want := range map[*http.Request]int{large: 413, push(t).triggered("", "42").request(): 404} {
+		request.Body = io.NopCloser(iotest.ErrReader(errors.New("read")))
+		recorder := httptest.NewRecorder()
+		closed.ServeHTTP(recorder, request)
+		if recorder.Code != want {
+			t.Errorf("answered %d, want %d", recorder.Code, want)
+		}
+	}
 }
 
 // A sender that breaks off in the middle of the body has said nothing; that is no failure of the store's.

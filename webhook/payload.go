@@ -103,8 +103,8 @@ func (p payload) isPush() bool {
 
 // Why an authentic event means nothing here.
 const (
-	ignoredEvent   = "event"   // neither a push nor a tag
-	ignoredTag     = "tag"     //
+	ignoredEvent   = "event" // neither a push nor a tag
+	ignoredTag     = "tag"
 	ignoredBranch  = "branch"  // not the one that is read
 	ignoredDeleted = "deleted" // the branch is gone
 	ignoredTest    = "test"    // GitLab's sample

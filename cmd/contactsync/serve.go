@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/net/netutil"
 
 	"contactsync"
 	"contactsync/config"
@@ -214,6 +215,9 @@ func (t teller) Finish(run contactsync.Run) {
 	}
 }
 
+// connections bounds what strangers can hold: a body that is still to be judged is kept in memory.
+const connections = 1000
+
 // start takes hooks and works on runs; serve must follow.
 func (d *daemon) start(ctx context.Context) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", d.settings.Webhook.Listen)
@@ -224,6 +228,7 @@ func (d *daemon) start(ctx context.Context) error {
 			Remedy: "Set webhook.listen to an address of this machine that nobody else uses.",
 		}
 	}
+	listener = netutil.LimitListener(listener, connections)
 	if err := d.worker.Start(ctx); err != nil {
 		return errors.Join(err, listener.Close())
 	}
