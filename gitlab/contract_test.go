@@ -2,10 +2,15 @@ package gitlab_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"testing"
+	"time"
 
 	"contactsync/gitlab"
+	fake "contactsync/internal/fakes/gitlab"
 	"contactsync/internal/fakes/gitlab/contract"
 )
 
@@ -17,9 +22,33 @@ func TestContract(t *testing.T) {
 	client := h.client(t, func(o *gitlab.Options) {
 		o.Transport = spec.Transport(http.DefaultTransport, func(err error) { t.Error(err) })
 	})
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	defer receiver.Close()
+	w := ward{t: t, house: h}
+	w.hook(`{"url":"` + receiver.URL + `","push_events_branch_filter":"ma*"}`)
+	if _, err := h.Commit(h.id, fake.Commit{Files: map[string]string{"a": "1"}}); err != nil {
+		t.Fatal(err)
+	}
+	h.Settle()
+	h.ForgetRequests()
 	calls := []func() error{
 		func() error { _, err := client.Project(context.Background(), h.id); return err },
 		func() error { _, err := client.CheckToken(context.Background()); return err },
+		func() error { _, err := client.Hooks(context.Background(), h.id); return err },
+		func() error {
+			failures, err := client.FailedDeliveries(context.Background(), h.id, 1, time.Time{})
+			if len(failures) != 1 {
+				t.Errorf("the failures are %+v", failures)
+			}
+			return err
+		},
+		func() error { _, err := client.Resend(context.Background(), h.id, 1, 1); return err },
+		func() error {
+			if err := client.TestHook(context.Background(), h.id, 1); !errors.Is(err, gitlab.ErrNotDelivered) {
+				return fmt.Errorf("the test of a hook whose receiver is down: %w", err)
+			}
+			return nil
+		},
 	}
 	for _, call := range calls {
 		if err := call(); err != nil {

@@ -1,6 +1,8 @@
 package gitlab
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -21,6 +23,8 @@ var (
 const (
 	// maxAnswer bounds an answer. A project takes about 10 KiB.
 	maxAnswer = 1 << 20
+	// maxWords bounds what is kept of an answer that says that something is not there.
+	maxWords = 4 << 10
 	// maxRetries is how often a request is sent again.
 	maxRetries = 2
 	// maxWait is the longest pause that GitLab may ask for and get within a call; a run waits for longer ones.
@@ -28,6 +32,38 @@ const (
 	// firstWait is the pause where GitLab names none. It doubles.
 	firstWait = 300 * time.Millisecond
 )
+
+// call is what the requests of one call may have, and what they bring beside the answer.
+type call struct {
+	most    int64  // bytes of an answer; 0 is maxAnswer
+	missing []byte // what the last answer of status 404 said: client-go does not keep it
+}
+
+type callKey struct{}
+
+func withCall(ctx context.Context, c *call) context.Context {
+	return context.WithValue(ctx, callKey{}, c)
+}
+
+func callOf(ctx context.Context) *call {
+	if c, ok := ctx.Value(callKey{}).(*call); ok {
+		return c
+	}
+	return new(call)
+}
+
+func (c *call) limit() int64 { return cmp.Or(c.most, maxAnswer) }
+
+// keep reads the words of an answer that says that something is not there.
+func (c *call) keep(response *http.Response) {
+	if response.StatusCode != http.StatusNotFound {
+		return
+	}
+	// What was cut off on the way says as little as what was not said.
+	c.missing, _ = io.ReadAll(io.LimitReader(response.Body, maxWords))
+	response.Body.Close()
+	response.Body = io.NopCloser(bytes.NewReader(c.missing))
+}
 
 // courier carries requests: it counts each attempt, bounds the answers, and sends again what may be sent again.
 type courier struct {
@@ -45,7 +81,9 @@ func (c *courier) RoundTrip(request *http.Request) (*http.Response, error) {
 			if err != nil {
 				return nil, err
 			}
-			response.Body = &bounded{ReadCloser: response.Body, left: maxAnswer}
+			call := callOf(ctx)
+			call.keep(response)
+			response.Body = &bounded{ReadCloser: response.Body, left: call.limit()}
 			return response, nil
 		}
 		if err == nil {

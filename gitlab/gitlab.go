@@ -1,6 +1,7 @@
 // Package gitlab is the forge: what contactsync asks of a GitLab through its REST API.
 //
-// Endpoints and answers are those of docs.gitlab.com/api/ (projects, personal_access_tokens, rest/troubleshooting).
+// Endpoints and answers are those of docs.gitlab.com/api/ (projects, project_webhooks, personal_access_tokens,
+// rest/troubleshooting).
 package gitlab
 
 import (
@@ -126,7 +127,7 @@ func (c *Client) project(ctx context.Context, id int64) (contactsync.Project, er
 	}
 	found, response, err := c.api.Projects.GetProject(id, nil, gitlab.WithContext(ctx))
 	if errors.Is(err, gitlab.ErrNotFound) && isJSON(response) {
-		return contactsync.Project{}, contactsync.Errorf(contactsync.ClassInvalidProjectID, "GitLab at %s has no such project, or does not show it to the token", c.base.Host)
+		return contactsync.Project{}, c.noProject()
 	}
 	if err != nil {
 		return contactsync.Project{}, c.explain(ctx, response, err)
@@ -146,6 +147,10 @@ func (c *Client) project(ctx context.Context, id int64) (contactsync.Project, er
 		CloneURL: c.ours(found.HTTPURLToRepo, found.PathWithNamespace+".git"),
 		WebURL:   c.ours(found.WebURL, found.PathWithNamespace), DefaultBranch: found.DefaultBranch,
 	}, nil
+}
+
+func (c *Client) noProject() error {
+	return contactsync.Errorf(contactsync.ClassInvalidProjectID, "GitLab at %s has no such project, or does not show it to the token", c.base.Host)
 }
 
 // projectPath is what a project's path may look like.
@@ -248,7 +253,7 @@ func (c *Client) explain(ctx context.Context, response *gitlab.Response, err err
 	case errors.Is(err, errRedirect):
 		return unreachable("GitLab's API points to another host, which is not followed: %s", outbound.Clean(lastPart(err), 100))
 	case errors.Is(err, errTooMuch):
-		return unreachable("GitLab's API answered with more than %d KiB", maxAnswer>>10)
+		return unreachable("GitLab's API answered with more than %d KiB", callOf(ctx).limit()>>10)
 	case errors.Is(err, gitlab.ErrNotFound):
 		return unreachable("%s answers with status 404, and not as GitLab's API does: check gitlab.url", c.base.Host)
 	}
@@ -269,7 +274,9 @@ func (c *Client) explain(ctx context.Context, response *gitlab.Response, err err
 		refusal.Err = ErrTokenRefused
 		return refusal
 	case http.StatusForbidden:
-		return unreachable("GitLab's API does not let the token do that%s", words)
+		refusal := unreachable("GitLab's API does not let the token do that%s", words)
+		refusal.Err = ErrNotAllowed
+		return refusal
 	}
 	answered := unreachable("GitLab's API answers with status %d%s", refused.StatusCode, words)
 	if at, told := outbound.RetryAfter(response.Header, time.Now()); told {

@@ -15,12 +15,14 @@ const Version = "19.4.0-ee"
 
 func (s *Server) routes() {
 	s.mux.HandleFunc("GET /api/v4/projects/{id}", s.onProject("read_api", s.getProject))
-	s.mux.HandleFunc("GET /api/v4/projects/{id}/hooks", s.onProject("read_api", s.listHooks))
-	s.mux.HandleFunc("POST /api/v4/projects/{id}/hooks", s.onProject("api", s.createHook))
-	s.mux.HandleFunc("GET /api/v4/projects/{id}/hooks/{hook}", s.onProject("read_api", s.getHook))
-	s.mux.HandleFunc("PUT /api/v4/projects/{id}/hooks/{hook}", s.onProject("api", s.editHook))
-	s.mux.HandleFunc("DELETE /api/v4/projects/{id}/hooks/{hook}", s.onProject("api", s.deleteHook))
-	s.mux.HandleFunc("GET /api/v4/projects/{id}/hooks/{hook}/events", s.onProject("read_api", s.listEvents))
+	s.mux.HandleFunc("GET /api/v4/projects/{id}/hooks", s.onProject("read_api", s.maintained(s.listHooks)))
+	s.mux.HandleFunc("POST /api/v4/projects/{id}/hooks", s.onProject("api", s.maintained(s.createHook)))
+	s.mux.HandleFunc("GET /api/v4/projects/{id}/hooks/{hook}", s.onProject("read_api", s.maintained(s.getHook)))
+	s.mux.HandleFunc("PUT /api/v4/projects/{id}/hooks/{hook}", s.onProject("api", s.maintained(s.editHook)))
+	s.mux.HandleFunc("DELETE /api/v4/projects/{id}/hooks/{hook}", s.onProject("api", s.maintained(s.deleteHook)))
+	s.mux.HandleFunc("GET /api/v4/projects/{id}/hooks/{hook}/events", s.onProject("read_api", s.maintained(s.listEvents)))
+	s.mux.HandleFunc("POST /api/v4/projects/{id}/hooks/{hook}/events/{event}/resend", s.onProject("api", s.maintained(s.resendEvent)))
+	s.mux.HandleFunc("POST /api/v4/projects/{id}/hooks/{hook}/test/{trigger}", s.onProject("api", s.maintained(s.testHook)))
 	s.mux.HandleFunc("GET /api/v4/personal_access_tokens/self", s.getToken)
 	s.mux.HandleFunc("GET /api/v4/version", s.getVersion)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -93,6 +95,18 @@ func (s *Server) onProject(scope string, handle projectHandler) http.HandlerFunc
 	}
 }
 
+// maintained lets only those through who may see and change hooks.
+// Source: docs.gitlab.com/user/permissions, "Manage webhooks".
+func (s *Server) maintained(handle projectHandler) projectHandler {
+	return func(w http.ResponseWriter, r *http.Request, p *project) {
+		if s.options.Access < maintainer {
+			message(w, http.StatusForbidden, "403 Forbidden")
+			return
+		}
+		handle(w, r, p)
+	}
+}
+
 func (s *Server) getProject(w http.ResponseWriter, r *http.Request, p *project) {
 	answerJSON(w, http.StatusOK, s.describe(p, s.baseFor(r)))
 }
@@ -159,7 +173,7 @@ func (s *Server) describe(p *project, base string) projectJSON {
 		Namespace: namespaceJSON{ID: 1, Name: namespace, Path: path.Base(namespace), Kind: "group", FullPath: namespace,
 			WebURL: base + "/groups/" + namespace},
 		EmptyRepo: len(refs) == 0, ImportStatus: "none", CreatorID: s.service.ID,
-		Permissions: permissionsJSON{GroupAccess: &accessJSON{AccessLevel: 40, NotificationLevel: 3}},
+		Permissions: permissionsJSON{GroupAccess: &accessJSON{AccessLevel: s.options.Access, NotificationLevel: 3}},
 	}
 	if p.Description != "" {
 		described.Description = &p.Description

@@ -70,6 +70,16 @@ func TestContract(t *testing.T) {
 	h.commit(t, id, gitlab.Commit{Files: map[string]string{"a": "2"}})
 	h.Settle()
 	call("GET", project+"/hooks/1/events?status=successful&per_page=20", nil, 200)
+	call("GET", project+"/hooks/1/events?status=client_failure,server_failure", nil, 200)
+	call("GET", project+"/hooks/1/events?status=failed", nil, 400)
+	call("POST", project+"/hooks/1/events/1/resend", nil, 201)
+	call("POST", project+"/hooks/1/events/99/resend", nil, 404)
+	call("POST", project+"/hooks/1/test/push_events", nil, 201)
+	call("POST", project+"/hooks/1/test/everything", nil, 400)
+	for range 3 {
+		call("POST", project+"/hooks/1/events/1/resend", nil, 201)
+	}
+	call("POST", project+"/hooks/1/events/1/resend", nil, 429)
 	call("DELETE", project+"/hooks/1", nil, 204)
 	if err := h.DeleteProject(id); err != nil {
 		t.Fatal(err)

@@ -27,7 +27,10 @@ type hook struct {
 	id      int64
 	created time.Time
 	settings
-	events []Event // the newest first
+	events []Event // the oldest first
+
+	failures int       // in a row
+	disabled time.Time // until when; zero for a hook that never was, or has succeeded since
 }
 
 // settings are what a client may set of a hook. A nil pointer was not sent.
@@ -65,6 +68,8 @@ type Event struct {
 	Push          Push
 	DeliveredAt   time.Time
 	ResponseBytes []byte // at most 8 KB
+
+	address string // where it went, with the variables filled in
 }
 
 // Events returns the deliveries of a project's hooks, the oldest first.
@@ -106,15 +111,20 @@ type hookJSON struct {
 	SignTokenPresent bool       `json:"signing_token_present"`
 }
 
-func (h *hook) describe(projectID int64) hookJSON {
-	return hookJSON{
+func (h *hook) describe(projectID int64, now time.Time) hookJSON {
+	described := hookJSON{
 		ID: h.id, URL: value(h.URL), Name: h.Name, Description: h.Description, CreatedAt: h.created.UTC(),
 		ProjectID: projectID, PushEvents: h.pushEvents(), TagPushEvents: value(h.TagPushEvents),
 		MergeRequests: value(h.MergeRequests), NoteEvents: value(h.NoteEvents), Verify: h.Verify == nil || *h.Verify,
-		BranchFilter: h.BranchFilter, BranchStrategy: h.strategy(), AlertStatus: "executable",
+		BranchFilter: h.BranchFilter, BranchStrategy: h.strategy(), AlertStatus: h.status(now),
 		URLVariables: keys(h.URLVariables), CustomHeaders: keys(h.CustomHeaders),
 		TokenPresent: value(h.Token) != "", SignTokenPresent: value(h.SigningToken) != "",
 	}
+	if !h.disabled.IsZero() {
+		until := h.disabled.UTC()
+		described.DisabledUntil = &until
+	}
+	return described
 }
 
 func (h *hook) pushEvents() bool { return h.PushEvents == nil || *h.PushEvents }
@@ -146,7 +156,7 @@ func (s *Server) listHooks(w http.ResponseWriter, r *http.Request, p *project) {
 	page, size := paging(r, 100)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	answerJSON(w, http.StatusOK, paged(w, p.hooks, page, size, func(h *hook) hookJSON { return h.describe(p.ID) }))
+	answerJSON(w, http.StatusOK, paged(w, p.hooks, page, size, func(h *hook) hookJSON { return h.describe(p.ID, s.options.Now()) }))
 }
 
 // paging reads page and per_page, whose default is 20.
@@ -194,7 +204,7 @@ func (s *Server) onHook(w http.ResponseWriter, r *http.Request, p *project, hand
 }
 
 func (s *Server) getHook(w http.ResponseWriter, r *http.Request, p *project) {
-	s.onHook(w, r, p, func(h *hook) { answerJSON(w, http.StatusOK, h.describe(p.ID)) })
+	s.onHook(w, r, p, func(h *hook) { answerJSON(w, http.StatusOK, h.describe(p.ID, s.options.Now())) })
 }
 
 func (s *Server) createHook(w http.ResponseWriter, r *http.Request, p *project) {
@@ -215,7 +225,7 @@ func (s *Server) createHook(w http.ResponseWriter, r *http.Request, p *project) 
 	s.hookID++
 	h := &hook{id: s.hookID, created: s.options.Now(), settings: sent}
 	p.hooks = append(p.hooks, h)
-	answerJSON(w, http.StatusCreated, h.describe(p.ID))
+	answerJSON(w, http.StatusCreated, h.describe(p.ID, s.options.Now()))
 }
 
 func (s *Server) editHook(w http.ResponseWriter, r *http.Request, p *project) {
@@ -230,7 +240,7 @@ func (s *Server) editHook(w http.ResponseWriter, r *http.Request, p *project) {
 			return
 		}
 		h.settings = edited
-		answerJSON(w, http.StatusOK, h.describe(p.ID))
+		answerJSON(w, http.StatusOK, h.describe(p.ID, s.options.Now()))
 	})
 }
 
@@ -333,39 +343,13 @@ func (s *Server) deleteHook(w http.ResponseWriter, r *http.Request, p *project) 
 	})
 }
 
-func (s *Server) listEvents(w http.ResponseWriter, r *http.Request, p *project) {
-	page, size := paging(r, 20)
-	s.onHook(w, r, p, func(h *hook) {
-		newest := slices.Clone(h.events)
-		slices.Reverse(newest)
-		answerJSON(w, http.StatusOK, paged(w, newest, page, size, func(e Event) map[string]any {
-			headers := make(map[string]string)
-			for name := range e.Header {
-				headers[name] = e.Header.Get(name)
-			}
-			if _, secret := headers["X-Gitlab-Token"]; secret {
-				headers["X-Gitlab-Token"] = "[REDACTED]"
-			}
-			status := strconv.Itoa(e.Status)
-			if e.Status == 0 {
-				status = "internal error"
-			}
-			return map[string]any{
-				"id": e.ID, "url": e.URL, "trigger": "push_hooks", "request_headers": headers,
-				"request_data": json.RawMessage(e.Body), "response_headers": map[string]string{},
-				"response_body": string(e.ResponseBytes), "response_status": status, "execution_duration": 0.01,
-			}
-		}))
-	})
-}
-
-// hooksFor returns copies of the hooks that want to hear of a push.
+// hooksFor returns copies of the hooks that want to hear of a push, and are not disabled.
 func (s *Server) hooksFor(p *project, push Push) []hook {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var wanted []hook
 	for _, h := range p.hooks {
-		if h.pushEvents() && h.wants(push.Branch()) {
+		if h.pushEvents() && h.wants(push.Branch()) && h.status(s.options.Now()) == executable {
 			wanted = append(wanted, *h)
 		}
 	}
@@ -397,45 +381,42 @@ func (h *hook) wants(branch string) bool {
 // Source: docs.gitlab.com/user/gitlab_com, "Webhooks".
 const hookTimeout = 10 * time.Second
 
-// deliver sends one hook once, as GitLab does, and records what came of it.
+// deliver tells a hook of a push.
 func (s *Server) deliver(h hook, a announcement) {
-	event := Event{Hook: h.id, URL: value(h.URL), Push: a.push, DeliveredAt: s.options.Now()}
-	response, err := s.send(h, a, &event)
+	body, err := s.pushBody(a.project, a.push)
+	s.attempt(a.project, h, Event{Push: a.push, Body: body}, newUUID(), err)
+}
+
+// attempt sends one hook once, as GitLab does, and records what came of it; with an error it only does the latter.
+func (s *Server) attempt(p *project, h hook, event Event, key string, err error) Event {
+	event.Hook, event.URL, event.DeliveredAt = h.id, value(h.URL), s.options.Now()
+	event.address, _ = h.address()
+	if err == nil {
+		err = s.send(h, key, &event)
+	}
 	if err != nil {
-		event.Error = err.Error()
-	} else {
-		event.Status = response.StatusCode
-		event.ResponseBytes, _ = io.ReadAll(io.LimitReader(response.Body, 8<<10)) // what arrived is what is recorded
-		response.Body.Close()
+		event.Status, event.Error = 0, err.Error()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.eventID++
 	event.ID = s.eventID
-	for _, live := range a.project.hooks {
+	for _, live := range p.hooks {
 		if live.id == h.id {
 			live.events = append(live.events, event)
+			s.judge(live, event)
 		}
 	}
+	return event
 }
 
-func (s *Server) send(h hook, a announcement, event *Event) (*http.Response, error) {
-	payload, err := s.payload(a)
-	if err != nil {
-		return nil, err
-	}
-	event.Body, err = json.Marshal(payload)
-	if err != nil {
-		return nil, fmt.Errorf("writing the push: %w", err)
-	}
-	address, _ := h.address()
+func (s *Server) send(h hook, key string, event *Event) error {
 	ctx, cancel := context.WithTimeout(s.ctx, hookTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(event.Body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, event.address, bytes.NewReader(event.Body))
 	if err != nil {
-		return nil, fmt.Errorf("addressing the hook: %w", err)
+		return fmt.Errorf("addressing the hook: %w", err)
 	}
-	id := newUUID()
 	for _, header := range h.CustomHeaders {
 		request.Header.Set(header.Key, header.Value)
 	}
@@ -443,7 +424,7 @@ func (s *Server) send(h hook, a announcement, event *Event) (*http.Response, err
 	request.Header.Set("User-Agent", "GitLab/"+Version)
 	request.Header.Set("X-Gitlab-Event", "Push Hook")
 	request.Header.Set("X-Gitlab-Instance", s.URL())
-	request.Header.Set("Idempotency-Key", id)
+	request.Header.Set("Idempotency-Key", key)
 	request.Header.Set("X-Gitlab-Webhook-UUID", newUUID())
 	request.Header.Set("X-Gitlab-Event-UUID", newUUID())
 	if token := value(h.Token); token != "" {
@@ -451,9 +432,9 @@ func (s *Server) send(h hook, a announcement, event *Event) (*http.Response, err
 	}
 	if token := value(h.SigningToken); token != "" {
 		stamp := strconv.FormatInt(s.options.Now().Unix(), 10)
-		request.Header.Set("webhook-id", id)
+		request.Header.Set("webhook-id", key)
 		request.Header.Set("webhook-timestamp", stamp)
-		request.Header.Set("webhook-signature", sign(token, id+"."+stamp+"."+string(event.Body)))
+		request.Header.Set("webhook-signature", sign(token, key+"."+stamp+"."+string(event.Body)))
 	}
 	event.Header = request.Header.Clone()
 	client := http.Client{
@@ -467,16 +448,15 @@ func (s *Server) send(h hook, a announcement, event *Event) (*http.Response, err
 		if errors.As(err, &refused) {
 			err = refused.Err // without the address, which holds the values of the variables
 		}
-		return nil, fmt.Errorf("delivering the hook: %w", err)
+		return fmt.Errorf("delivering the hook: %w", err)
 	}
-	// The time-out covers the answer's body, so the body is read before it is cancelled.
 	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, 8<<10))
-	if err != nil {
-		return nil, fmt.Errorf("reading the hook's answer: %w", err)
+	// The time-out covers the answer's body.
+	if event.ResponseBytes, err = io.ReadAll(io.LimitReader(response.Body, 8<<10)); err != nil {
+		return fmt.Errorf("reading the hook's answer: %w", err)
 	}
-	response.Body = io.NopCloser(bytes.NewReader(body))
-	return response, nil
+	event.Status = response.StatusCode
+	return nil
 }
 
 // sign makes a Standard Webhooks signature (github.com/standard-webhooks/standard-webhooks), as GitLab does since 19.0.
@@ -495,15 +475,19 @@ func newUUID() string {
 	return fmt.Sprintf("%x-%x-%x-%x-%x", b[0:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
-// payload is the body of a push hook.
-// Source: docs.gitlab.com/user/project/integrations/webhook_events, "Push events".
-func (s *Server) payload(a announcement) (map[string]any, error) {
-	commits, total, err := s.commits(a.project, a.push)
+// pushBody is the body of a push hook.
+func (s *Server) pushBody(p *project, push Push) ([]byte, error) {
+	commits, total, err := s.commits(p, push)
 	if err != nil {
 		return nil, err
 	}
-	p := s.describe(a.project, s.URL())
-	push := a.push
+	return json.Marshal(s.payload(p, push, commits, total))
+}
+
+// payload is what a push hook tells.
+// Source: docs.gitlab.com/user/project/integrations/webhook_events, "Push events".
+func (s *Server) payload(of *project, push Push, commits []map[string]any, total int) map[string]any {
+	p := s.describe(of, s.URL())
 	var checkout any
 	if push.After != noCommit {
 		checkout = push.After
@@ -525,7 +509,7 @@ func (s *Server) payload(a announcement) (map[string]any, error) {
 			"name": p.Name, "url": p.SSHURLToRepo, "description": p.Description, "homepage": p.WebURL,
 			"git_http_url": p.HTTPURLToRepo, "git_ssh_url": p.SSHURLToRepo, "visibility_level": described["visibility_level"],
 		},
-	}, nil
+	}
 }
 
 // maxCommits is how many commits a push hook lists, the newest ones.
@@ -549,17 +533,27 @@ func (s *Server) commits(p *project, push Push) (listed []map[string]any, total 
 	if err != nil {
 		return nil, 0, fmt.Errorf("counting the commits of a push: %w", err)
 	}
-	const format = "--format=%x01%H%x00%cI%x00%an%x00%ae%x00%B%x00"
-	out, err = s.run(nil, append([]string{"-C", p.dir, "log", "-z", "--name-status", "--no-renames", "--root", "-m", "--first-parent",
-		"--max-count=" + strconv.Itoa(maxCommits), format}, span...)...)
-	if err != nil {
-		return nil, 0, fmt.Errorf("listing the commits of a push: %w", err)
+	if listed, err = s.log(p, maxCommits, span...); err != nil {
+		return nil, 0, err
 	}
+	slices.Reverse(listed)
+	return listed, total, nil
+}
+
+// log lists commits, the newest first.
+func (s *Server) log(p *project, most int, span ...string) ([]map[string]any, error) {
+	const format = "--format=%x01%H%x00%cI%x00%an%x00%ae%x00%B%x00"
+	out, err := s.run(nil, append([]string{"-C", p.dir, "log", "-z", "--name-status", "--no-renames", "--root", "-m", "--first-parent",
+		"--max-count=" + strconv.Itoa(most), format}, span...)...)
+	if err != nil {
+		return nil, fmt.Errorf("listing the commits of a push: %w", err)
+	}
+	listed := []map[string]any{}
 	web := s.describe(p, s.URL()).WebURL
 	for _, record := range strings.Split(string(out), "\x01")[1:] {
 		fields := strings.Split(record, "\x00")
 		if len(fields) < 5 {
-			return nil, 0, fmt.Errorf("listing the commits of a push: git answered %q", record)
+			return nil, fmt.Errorf("listing the commits of a push: git answered %q", record)
 		}
 		changed := map[string][]string{"A": {}, "M": {}, "D": {}}
 		names := fields[5:]
@@ -583,6 +577,5 @@ func (s *Server) commits(p *project, push Push) (listed []map[string]any, total 
 			"added":  changed["A"], "modified": changed["M"], "removed": changed["D"],
 		})
 	}
-	slices.Reverse(listed)
-	return listed, total, nil
+	return listed, nil
 }

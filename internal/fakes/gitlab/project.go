@@ -32,6 +32,8 @@ type Project struct {
 type project struct {
 	Project // guarded by the server's lock
 	hooks   []*hook
+	tests   window // of hooks
+	resends window // of their events
 	dir     string // of the bare repository
 
 	pushing sync.Mutex // held while refs change, so that each change is seen once

@@ -28,6 +28,8 @@ type Options struct {
 	Scopes       []string
 	TokenExpires time.Time // the last day of the token, zero for never
 	TokenRevoked bool
+	// Access is the token's level in every project; 0 is 40, a maintainer's. Hooks are kept from all below.
+	Access int
 
 	// Users may use git, and only git, with a password of their own, on every project.
 	Users []User
@@ -39,6 +41,9 @@ type Options struct {
 	OnPush func(Push)
 	// HookTransport carries the hooks; nil is http.DefaultTransport.
 	HookTransport http.RoundTripper
+	// KeepHooks leaves failing hooks enabled, as a self-managed GitLab does unless its administrator says otherwise
+	// (feature flag auto_disabling_web_hooks).
+	KeepHooks bool
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -119,6 +124,7 @@ func New(options Options) (*Server, error) {
 	if options.Scopes == nil {
 		options.Scopes = []string{"api", "read_repository", "write_repository"}
 	}
+	options.Access = cmp.Or(options.Access, maintainer)
 	if options.Now == nil {
 		options.Now = time.Now
 	}
