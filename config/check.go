@@ -78,8 +78,8 @@ func judgeText(keyPath, value string) (message, remedy string) {
 		return "holds a control character or a line break", "Write it on one line."
 	}
 	switch keyPath {
-	case "gitlab.url", "zendesk.url":
-		if value == "" && keyPath == "zendesk.url" {
+	case "gitlab.url", "zendesk.url", "webhook.url":
+		if value == "" && keyPath != "gitlab.url" {
 			return "", "" // whether it is needed depends on the command
 		}
 		return judgeURL(value)

@@ -127,6 +127,7 @@ var other = map[string]string{
 	"zendesk.bulk":                    "off",
 	"store":                           "sqlite:other.db",
 	"webhook.listen":                  "[::1]:9090",
+	"webhook.url":                     "https://contacts.example.com",
 	"webhook.signing_token":           "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz",
 	"webhook.token":                   "sesame",
 	"webhook.trigger_token":           "sesame",

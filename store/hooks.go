@@ -10,7 +10,7 @@ import (
 type Hook struct {
 	Project     int64
 	Looked      time.Time // when the forge was last asked
-	FailedUntil time.Time // deliveries that failed up to then were made good
+	FailedEvent int64     // the newest failed delivery that was made good, as the forge numbers them
 	Disabled    bool
 	Problem     string // why it could not be looked at, or what is wrong with it
 }
@@ -20,15 +20,15 @@ func (s *Store) HooksToLookAt(ctx context.Context, since time.Time, most int) ([
 	var hooks []Hook
 	err := s.read(ctx, "reading whose hooks are to be looked at", func(tx tx) error {
 		hooks = nil
-		return queryAll(ctx, tx, `SELECT l.project, COALESCE(h.looked_at, 0), COALESCE(h.failed_until, 0), COALESCE(h.disabled, false),
+		return queryAll(ctx, tx, `SELECT l.project, COALESCE(h.looked_at, 0), COALESCE(h.failed_event, 0), COALESCE(h.disabled, false),
 				COALESCE(h.problem, '')
 			FROM (SELECT DISTINCT project FROM link WHERE desk = $1) l LEFT JOIN hook h ON h.project = l.project
 			WHERE COALESCE(h.looked_at, 0) < $2 ORDER BY COALESCE(h.looked_at, 0), l.project LIMIT $3`,
 			[]any{s.options.Desk, millis(since), most}, func(row scanner) error {
 				var hook Hook
-				var looked, failed int64
-				err := row.Scan(&hook.Project, &looked, &failed, &hook.Disabled, &hook.Problem)
-				hook.Looked, hook.FailedUntil = instant(looked), instant(failed)
+				var looked int64
+				err := row.Scan(&hook.Project, &looked, &hook.FailedEvent, &hook.Disabled, &hook.Problem)
+				hook.Looked = instant(looked)
 				hooks = append(hooks, hook)
 				return err
 			})
@@ -39,10 +39,10 @@ func (s *Store) HooksToLookAt(ctx context.Context, since time.Time, most int) ([
 // SaveHook remembers what was seen of a hook.
 func (s *Store) SaveHook(ctx context.Context, hook Hook) error {
 	return s.write(ctx, fmt.Sprintf("remembering the hook of project %d", hook.Project), func(tx tx) error {
-		_, err := tx.exec(ctx, `INSERT INTO hook (project, looked_at, failed_until, disabled, problem) VALUES ($1, $2, $3, $4, $5)
-			ON CONFLICT (project) DO UPDATE SET looked_at = excluded.looked_at, failed_until = excluded.failed_until,
+		_, err := tx.exec(ctx, `INSERT INTO hook (project, looked_at, failed_event, disabled, problem) VALUES ($1, $2, $3, $4, $5)
+			ON CONFLICT (project) DO UPDATE SET looked_at = excluded.looked_at, failed_event = excluded.failed_event,
 			disabled = excluded.disabled, problem = excluded.problem`,
-			hook.Project, millis(hook.Looked), millis(hook.FailedUntil), hook.Disabled, hook.Problem)
+			hook.Project, millis(hook.Looked), hook.FailedEvent, hook.Disabled, hook.Problem)
 		return err
 	})
 }

@@ -10,19 +10,19 @@ import (
 
 // Hooks is the forge, as far as its hooks go.
 type Hooks interface {
-	// LookAtHook tells how the project's hook fares, and which of its deliveries failed after a time.
-	LookAtHook(ctx context.Context, project int64, since time.Time) (HookReport, error)
+	// LookAtHook tells how the project's hooks to us fare. since is when they were last looked at, and after the newest
+	// failed delivery that was seen then.
+	LookAtHook(ctx context.Context, project int64, since time.Time, after int64) (HookReport, error)
 	// WakeHook sends a test delivery through a disabled hook, which enables it when that arrives.
 	WakeHook(ctx context.Context, project, hook int64) error
 }
 
-// HookReport is what was seen of a project's hook.
+// HookReport is what was seen of a project's hooks.
 type HookReport struct {
-	Hook     int64
-	Missing  bool // the project has no hook of ours
-	Disabled bool
-	Failed   bool      // deliveries failed after the time that was asked about
-	Until    time.Time // of the newest delivery that was seen
+	Missing  bool    // the project has no hook that leads to us
+	Missed   bool    // a push may have gone unheard since
+	Disabled []int64 // hooks that are sent nothing now
+	Newest   int64   // the newest failed delivery
 }
 
 // hooksAtOnce bounds one passage, so that it ends soon.
@@ -54,15 +54,14 @@ func (w *Worker) lookAtHooks(ctx context.Context) error {
 }
 
 // lookAtHook makes good what a hook did not deliver: deliveries that failed start a run, and a disabled hook is told
-// of and woken. What GitLab does not answer is told of in the log, and looked at again next time.
+// of and woken. What GitLab does not answer is told of once, and looked at again next time.
 func (w *Worker) lookAtHook(ctx context.Context, hook store.Hook) error {
 	log := w.Log.With("project", hook.Project)
-	looked := w.Now()
-	report, err := w.Hooks.LookAtHook(ctx, hook.Project, hook.FailedUntil)
+	looked, problem := w.Now(), hook.Problem
+	report, err := w.Hooks.LookAtHook(ctx, hook.Project, hook.Looked, hook.FailedEvent)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	was := hook
 	hook.Looked, hook.Problem = looked, ""
 	switch {
 	case err != nil:
@@ -70,26 +69,22 @@ func (w *Worker) lookAtHook(ctx context.Context, hook store.Hook) error {
 	case report.Missing:
 		hook.Problem, hook.Disabled = "the project has no hook that leads here", false
 	default:
-		hook.Disabled = report.Disabled
-		if report.Until.After(hook.FailedUntil) {
-			hook.FailedUntil = report.Until
-		}
+		hook.Disabled = false
+		hook.FailedEvent = max(hook.FailedEvent, report.Newest)
 	}
-	if hook.Problem != "" && hook.Problem != was.Problem {
+	for _, id := range report.Disabled {
+		log.Warn("GitLab has disabled a hook; a test delivery is sent to enable it", "hook", id)
+		if err := w.Hooks.WakeHook(ctx, hook.Project, id); err != nil {
+			hook.Disabled, hook.Problem = true, err.Error()
+			continue
+		}
+		log.Info("the hook is enabled again", "hook", id)
+	}
+	if hook.Problem != "" && hook.Problem != problem {
 		log.Warn("a hook cannot be looked after", "why", hook.Problem)
 	}
-	if hook.Disabled {
-		log.Warn("GitLab has disabled a hook; a test delivery is sent to enable it", "hook", report.Hook)
-		if err := w.Hooks.WakeHook(ctx, hook.Project, report.Hook); err != nil {
-			hook.Problem = err.Error()
-			log.Warn("the test delivery failed", "hook", report.Hook, "why", hook.Problem)
-		} else {
-			hook.Disabled = false
-			log.Info("the hook is enabled again", "hook", report.Hook)
-		}
-	}
-	if report.Failed || report.Disabled {
-		log.Info("deliveries of a hook failed, so the project is run", "hook", report.Hook)
+	if report.Missed {
+		log.Info("deliveries of a hook failed, so the project is run")
 		if err := w.Store.Want(ctx, contactsync.TriggerHook, hook.Project); err != nil {
 			return err
 		}

@@ -235,12 +235,12 @@ func TestSpreadProperty(t *testing.T) {
 type hooks struct {
 	report worker.HookReport
 	err    error
-	since  chan time.Time
+	after  chan int64
 	woken  chan int64
 }
 
-func (h *hooks) LookAtHook(_ context.Context, _ int64, since time.Time) (worker.HookReport, error) {
-	h.since <- since
+func (h *hooks) LookAtHook(_ context.Context, _ int64, _ time.Time, after int64) (worker.HookReport, error) {
+	h.after <- after
 	return h.report, h.err
 }
 
@@ -253,17 +253,15 @@ func (h *hooks) WakeHook(_ context.Context, _, hook int64) error {
 // made good once is not made good again.
 func TestHooks(t *testing.T) {
 	t.Parallel()
-	newest := time.Now().Add(-time.Minute).Truncate(time.Millisecond).UTC()
 	for name, test := range map[string]struct {
 		report worker.HookReport
 		err    error
-		run    bool
-		woken  bool
+		woken  int
 		said   string
 	}{
-		"well":     {report: worker.HookReport{Hook: 5, Until: newest}},
-		"failed":   {report: worker.HookReport{Hook: 5, Failed: true, Until: newest}, run: true, said: "deliveries of a hook failed"},
-		"disabled": {report: worker.HookReport{Hook: 5, Disabled: true, Until: newest}, run: true, woken: true, said: "GitLab has disabled a hook"},
+		"well":     {report: worker.HookReport{}},
+		"failed":   {report: worker.HookReport{Missed: true, Newest: 12}, said: "deliveries of a hook failed"},
+		"disabled": {report: worker.HookReport{Missed: true, Disabled: []int64{5}, Newest: 12}, woken: 1, said: "GitLab has disabled a hook"},
 		"missing":  {report: worker.HookReport{Missing: true}, said: "no hook that leads here"},
 		"unknown":  {err: errors.New("GitLab does not say"), said: "GitLab does not say"},
 	} {
@@ -274,28 +272,29 @@ func TestHooks(t *testing.T) {
 			if err := w.SaveLinks(t.Context(), []contactsync.Link{{Project: 7, Organization: "1007"}}, time.Time{}); err != nil {
 				t.Fatal(err)
 			}
-			h := &hooks{report: test.report, err: test.err, since: make(chan time.Time, 10), woken: make(chan int64, 10)}
-			r := w.start(func(o *worker.Options) { o.Hooks, o.HooksEvery = h, 6*time.Hour })
-			if since := <-h.since; !since.IsZero() {
-				t.Errorf("at first it is looked at since %v", since)
+			h := &hooks{report: test.report, err: test.err, after: make(chan int64, 10), woken: make(chan int64, 10)}
+			looksAfter := func(o *worker.Options) { o.Hooks, o.HooksEvery = h, 6*time.Hour }
+			r := w.start(looksAfter)
+			if after := <-h.after; after != 0 {
+				t.Errorf("at first it is looked at what came after %d", after)
 			}
-			if test.run {
+			if test.report.Missed {
 				if run := w.next(); run.Trigger != contactsync.TriggerHook {
 					t.Errorf("the run is %+v", run)
 				}
 			}
 			r.stop()
-			if (len(h.woken) > 0) != test.woken || len(w.ended) > 0 {
+			if len(h.woken) != test.woken || len(w.ended) > 0 {
 				t.Errorf("%d hooks were woken, %d more runs", len(h.woken), len(w.ended))
 			}
 			if test.said != "" && strings.Count(w.log.String(), test.said) != 1 {
 				t.Errorf("the log should say %q once:\n%s", test.said, w.log.String())
 			}
 			w.clock.Advance(7 * time.Hour)
-			h.report.Failed, h.report.Disabled = false, false
-			w.start(func(o *worker.Options) { o.Hooks, o.HooksEvery = h, 6*time.Hour })
-			if since := <-h.since; !since.Equal(test.report.Until) {
-				t.Errorf("then it is looked at since %v, want %v", since, test.report.Until)
+			h.report.Missed, h.report.Disabled = false, nil
+			w.start(looksAfter)
+			if after := <-h.after; after != test.report.Newest {
+				t.Errorf("then it is looked at what came after %d, want %d", after, test.report.Newest)
 			}
 		})
 	}

@@ -111,7 +111,7 @@ func (p *program) newDaemon(ctx context.Context, settings config.Config, log *sl
 	}})
 	d.telemetry.Metrics.ReadState(overview{d.store})
 	d.telemetry.Metrics.ReadBudget(d.desk)
-	if d.worker, err = p.newWorker(d, hooks{forge}, ended); err != nil {
+	if d.worker, err = p.newWorker(d, forge, ended); err != nil {
 		return nil, err
 	}
 	receiver, err := newReceiver(d, p.Now)
@@ -179,7 +179,7 @@ func revealed(secrets []config.Secret) []string {
 	return texts
 }
 
-func (p *program) newWorker(d *daemon, forge worker.Hooks, ended func(contactsync.Run)) (*worker.Worker, error) {
+func (p *program) newWorker(d *daemon, forge *gitlab.Client, ended func(contactsync.Run)) (*worker.Worker, error) {
 	c := d.settings
 	resync, err := schedule.Parse(c.Schedule.Resync)
 	if err != nil {
@@ -192,12 +192,23 @@ func (p *program) newWorker(d *daemon, forge worker.Hooks, ended func(contactsyn
 			Organizations: c.Sweep.Hold.Organizations,
 			Contacts:      sync.Threshold{Floor: c.Sweep.Hold.Floor, Percent: c.Sweep.Hold.Percent},
 		},
-		Hooks: forge, HooksEvery: c.Schedule.Hooks,
+		HooksEvery: c.Schedule.Hooks,
 		Watch: func(ctx context.Context, run contactsync.Run) (context.Context, worker.Watch) {
 			ctx, watch := d.telemetry.Watch(ctx, run)
 			return ctx, teller{watch, ended}
 		},
 		Log: d.log, Now: p.Now, Wait: outbound.Wait, Jitter: rand.Float64,
+	}
+	switch {
+	case c.Schedule.Hooks == 0:
+	case c.Webhook.URL == "":
+		d.log.Warn("deliveries that never arrive are not looked for: set webhook.url to the address at which GitLab reaches this service")
+	default:
+		receiver, err := gitlab.NewReceiver(c.Webhook.URL)
+		if err != nil {
+			return nil, wrong("webhook.url", err)
+		}
+		options.Hooks = hooks{forge, receiver}
 	}
 	return worker.New(options), nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -259,4 +260,42 @@ func TestServeAlone(t *testing.T) {
 	w.run("serve").ends(1).says("another process works on this store")
 	w.set("CONTACTSYNC_WEBHOOK_LISTEN=" + strings.TrimPrefix(s.url, "http://"))
 	w.run("serve").ends(1).says("listening for hooks", "webhook.listen")
+}
+
+// Pushes that GitLab could not deliver, until it disabled the hook, are made good, and the hook is enabled again.
+func TestServeMakesGoodWhatNeverArrived(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.member("Ada Lovelace", "ada@example.com")
+	ada, mary := contact("Ada Lovelace", "ada@example.com"), contact("Mary Somerville", "mary@example.com")
+	w.push([]contactsync.Contact{ada})
+	w.run("sync", fmt.Sprint(project)).ends(0) // from now on the link is known
+
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	hook := fakegitlab.Hook{URL: "http://" + address + "/hooks/gitlab", Token: hookToken, BranchFilter: "master"}
+	if _, err := w.forge.AddHook(project, hook); err != nil {
+		t.Fatal(err)
+	}
+	if err := listener.Close(); err != nil { // nobody is there any more
+		t.Fatal(err)
+	}
+	for range 4 {
+		w.push([]contactsync.Contact{ada, mary})
+		w.push([]contactsync.Contact{ada})
+	}
+	w.push([]contactsync.Contact{ada, mary})
+	w.forge.Settle()
+
+	w.set("CONTACTSYNC_WEBHOOK_LISTEN="+address, "CONTACTSYNC_WEBHOOK_URL=http://"+address)
+	s := w.serve()
+	s.until("GitLab has disabled a hook; a test delivery is sent to enable it")
+	s.until("the hook is enabled again")
+	if line := s.until("run ended"); line["status"] != "succeeded" && line["status"] != "unchanged" {
+		t.Errorf("the log says %v", line)
+	}
+	w.hasExactly([]contactsync.Contact{ada, mary})
 }

@@ -77,7 +77,7 @@ CREATE TABLE last_done (
 CREATE TABLE hook (
     project       BIGINT  NOT NULL PRIMARY KEY,
     looked_at     BIGINT  NOT NULL,
-    failed_until  BIGINT  NOT NULL, -- failed deliveries up to then were made good
+    failed_event  BIGINT  NOT NULL, -- the number of the newest failed delivery that was made good
     disabled      BOOLEAN NOT NULL,
     problem       TEXT    NOT NULL  -- why it could not be looked at, for operators
 );
