@@ -15,7 +15,7 @@ type Schedule struct{ spec cron.Schedule }
 
 var errNoExpression = errors.New("is no cron expression of five fields")
 
-// Parse reads a cron expression: minute, hour, day of the month, month, weekday. "" is the zero Schedule. Further
+// Parse reads a cron expression: minute, hour, day, month and weekday. "" is the zero Schedule. Further
 // fields, such as a time zone, are refused, because everything here is UTC, and so is a date that never comes.
 func Parse(text string) (_ Schedule, err error) {
 	if text == "" {

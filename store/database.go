@@ -51,7 +51,7 @@ func (t sqliteTx) exec(ctx context.Context, query string, values ...any) (int64,
 }
 
 func (t sqliteTx) query(ctx context.Context, query string, values ...any) (rows, error) {
-	found, err := t.QueryContext(ctx, query, values...) //nolint:sqlclosecheck // the caller closes what it is given
+	found, err := t.QueryContext(ctx, query, values...) //nolint:sqlclosecheck,rowserrcheck // the caller closes what it is given, and asks it
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (t postgresTx) exec(ctx context.Context, query string, values ...any) (int6
 }
 
 func (t postgresTx) query(ctx context.Context, query string, values ...any) (rows, error) {
-	return t.Query(ctx, query, storable(values)...)
+	return t.Query(ctx, query, storable(values)...) //nolint:sqlclosecheck // the caller closes what it is given
 }
 
 func (t postgresTx) row(ctx context.Context, query string, values ...any) scanner {

@@ -4,6 +4,7 @@ package postgrestest
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"net/url"
 	"os"
 	"strings"
@@ -45,8 +46,8 @@ func execute(t testing.TB, server, statement string) {
 	if err != nil {
 		t.Fatalf("connecting to PostgreSQL: %v", err)
 	}
-	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, statement); err != nil {
+	_, err = conn.Exec(ctx, statement)
+	if err := errors.Join(err, conn.Close(ctx)); err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
 }
