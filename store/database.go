@@ -51,7 +51,7 @@ func (t sqliteTx) exec(ctx context.Context, query string, values ...any) (int64,
 }
 
 func (t sqliteTx) query(ctx context.Context, query string, values ...any) (rows, error) {
-	found, err := t.QueryContext(ctx, query, values...) //nolint:sqlclosecheck,rowserrcheck // the caller closes what it is given, and asks it
+	found, err := t.QueryContext(ctx, query, values...) //nolint:rowserrcheck // the caller closes what it is given, and asks it
 	if err != nil {
 		return nil, err
 	}

@@ -106,8 +106,5 @@ func (s *Store) want(ctx context.Context, tx tx, project int64, trigger contacts
 	if err != nil {
 		return 0, err
 	}
-	if s.queue == nil {
-		return generation, nil
-	}
 	return generation, s.queue.insert(ctx, tx, insertion{Job: Job{Kind: KindSync, Project: project}})
 }

@@ -157,7 +157,7 @@ func (s *Store) settle(ctx context.Context, tx tx, run contactsync.Run, generati
 			held = excluded.held, failures = excluded.failures, failing_since = excluded.failing_since, retry_at = excluded.retry_at`,
 		project, generation, string(run.Trigger), run.ID, string(run.Status), string(next.class), millis(run.Finished),
 		run.Summary.Held, next.failures, millis(next.since), millis(next.retryAt))
-	if err != nil || next.retryAt.IsZero() || s.queue == nil {
+	if err != nil || next.retryAt.IsZero() {
 		return err
 	}
 	return s.queue.insert(ctx, tx, s.due(Job{Kind: KindSync, Project: project}, next.retryAt))

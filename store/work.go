@@ -82,9 +82,6 @@ const beatMost = 200
 // leases tell, and asks again for runs that are owed and have no job. Any process may call it at any time; a few times
 // a minute is right.
 func (s *Store) Beat(ctx context.Context) error {
-	if s.queue == nil {
-		return explain("looking after the queue", ErrReadOnly)
-	}
 	return s.write(ctx, "looking after the queue", func(tx tx) error {
 		now := s.options.Now()
 		jobs, err := s.queue.running(ctx, tx, now.Add(-s.options.LeaseTTL))

@@ -15,7 +15,8 @@ import (
 // program is one invocation: where it came from and what its flags say.
 type program struct {
 	Main
-	clocked bool // Now was handed in
+	clocked  bool // Now was handed in
+	jsonLogs bool // logs are JSON, whatever the output is
 
 	configFile string
 	output     outputMode
@@ -122,7 +123,7 @@ func (l *levelFlag) Set(text string) error {
 // log returns the logger of the invocation. It writes lines for people, or JSON where the output is JSON too.
 func (p *program) log() *slog.Logger {
 	options := &slog.HandlerOptions{Level: p.logLevel}
-	if p.output == outputJSON {
+	if p.output == outputJSON || p.jsonLogs {
 		return slog.New(slog.NewJSONHandler(p.Stderr, options))
 	}
 	return slog.New(slog.NewTextHandler(p.Stderr, options))

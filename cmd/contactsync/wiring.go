@@ -123,7 +123,7 @@ func (p *program) openStore(ctx context.Context, c config.Config, a access) (*st
 	}
 	// Links found by another field are others, although the account is the same.
 	desk := c.Zendesk.URL + " " + c.Zendesk.ProjectField
-	options := store.Options{Desk: desk, LeaseTTL: c.Serve.Lease}
+	options := store.Options{Desk: desk, LeaseTTL: c.Serve.Lease, NewID: newRunID}
 	if p.clocked {
 		options.Now = p.Now
 	}
