@@ -76,14 +76,17 @@ type Options struct {
 }
 
 // Pipeline plans and runs. It is safe for use by several goroutines; runs of one project wait for each other.
-type Pipeline struct{ Options }
+type Pipeline struct {
+	Options
+	parsing chan struct{} // held by whoever parses a file, see parse
+}
 
 // New returns a pipeline. Desk, Now and NewID are required; Forge and Repository unless only local files are planned.
 func New(options Options) *Pipeline {
 	if options.Memory == nil {
 		options.Memory = options.Store
 	}
-	return &Pipeline{options}
+	return &Pipeline{Options: options, parsing: make(chan struct{}, 1)}
 }
 
 // Watched returns the same pipeline with another observer. Runs of a process that make their way side by side have one
@@ -329,9 +332,12 @@ func (p *Pipeline) progress(ctx context.Context) context.Context {
 	return contactsync.WithProgress(ctx, p.Observer.Progress)
 }
 
-// parse reads a contacts file and checks what only a run can: whose it is, and how many it may list.
+// parse reads a contacts file and checks what only a run can: whose it is, and how many it may list. Of all runs of a
+// process one parses at a time: a file that means harm can cost a hundred times its size while it is parsed.
 func (p *Pipeline) parse(content []byte, today contactsync.Date) (contacts.File, error) {
+	p.parsing <- struct{}{}
 	file, problems := contacts.Parse(content)
+	<-p.parsing
 	if err := contacts.Err(problems); err != nil {
 		return contacts.File{}, err
 	}
