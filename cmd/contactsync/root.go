@@ -21,6 +21,7 @@ type program struct {
 	output     outputMode
 	logLevel   slog.Level
 	noColor    bool
+	service    bool // it logs for programs, whatever its output is
 }
 
 func newProgram(m Main) *program {
@@ -119,10 +120,11 @@ func (l *levelFlag) Set(text string) error {
 	return (*slog.Level)(l).UnmarshalText([]byte(text))
 }
 
-// log returns the logger of the invocation. It writes lines for people, or JSON where the output is JSON too.
+// log returns the logger of the invocation. It writes lines for people, or JSON where the output is JSON too, and for
+// the service.
 func (p *program) log() *slog.Logger {
 	options := &slog.HandlerOptions{Level: p.logLevel}
-	if p.output == outputJSON {
+	if p.service || p.output == outputJSON {
 		return slog.New(slog.NewJSONHandler(p.Stderr, options))
 	}
 	return slog.New(slog.NewTextHandler(p.Stderr, options))

@@ -45,6 +45,7 @@ Exit status: 0 it was told to end, 1 it could not do its work, 2 the configurati
 			if !cmd.Flags().Changed("log-level") {
 				p.logLevel = slog.LevelInfo
 			}
+			p.service = true
 			settings, err := p.configuration(config.ForServe)
 			if err != nil {
 				return err
@@ -68,7 +69,7 @@ type daemon struct {
 }
 
 func (p *program) serve(ctx context.Context, settings config.Config) error {
-	log := slog.New(telemetry.LogHandler(slog.NewJSONHandler(p.Stderr, &slog.HandlerOptions{Level: p.logLevel})))
+	log := slog.New(telemetry.LogHandler(p.log().Handler()))
 	d, err := p.newDaemon(ctx, settings, log, nil)
 	if err != nil {
 		return err
