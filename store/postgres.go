@@ -24,6 +24,11 @@ const (
 	connections = 16
 	// connectTimeout bounds one try to connect, unless the address says connect_timeout.
 	connectTimeout = 5 * time.Second
+	// idleLimit is how long a transaction of a process that is not heard of keeps what it has locked, unless the address
+	// says idle_in_transaction_session_timeout. A process that is frozen in the middle of one would otherwise make every
+	// other one refuse the hooks of that project for as long as it does not wake up. Shorter than hooks are waited for.
+	idleLimit = "3s"
+	idleName  = "idle_in_transaction_session_timeout"
 	// migrationLock keeps two processes that start at the same moment from making the same migration.
 	migrationLock = 0x636f6e74616374 // "contact"
 )
@@ -64,6 +69,14 @@ func openPool(ctx context.Context, address string, change func(*pgxpool.Config))
 func openPostgres(ctx context.Context, address string, options Options) (_ *Store, err error) {
 	pool, err := openPool(ctx, address, func(settings *pgxpool.Config) {
 		settings.ConnConfig.RuntimeParams["application_name"] = "contactsync"
+		if _, given := settings.ConnConfig.RuntimeParams[idleName]; given {
+			return
+		}
+		// Not a parameter of the connection: poolers such as PgBouncer refuse those that they do not know.
+		settings.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+			_, err := conn.Exec(ctx, "SET "+idleName+" = '"+idleLimit+"'")
+			return err
+		}
 	})
 	if err != nil {
 		return nil, err

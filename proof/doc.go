@@ -1,0 +1,2 @@
+// Package proof proves, with real processes, that nothing is lost and nobody overlaps.
+package proof
