@@ -10,8 +10,8 @@ import (
 
 // Hooks is the forge, as far as its hooks go.
 type Hooks interface {
-	// LookAtHook tells how the project's hooks to us fare. since is when they were last looked at, and after the newest
-	// failed delivery that was seen then.
+	// LookAtHook tells how the project's hooks to us fare. since is when that was last told, and after the newest failed
+	// delivery that was seen then. With an error, the report is what is known all the same.
 	LookAtHook(ctx context.Context, project int64, since time.Time, after int64) (HookReport, error)
 	// WakeHook sends a test delivery through a disabled hook, which enables it when that arrives.
 	WakeHook(ctx context.Context, project, hook int64) error
@@ -58,7 +58,7 @@ func (w *Worker) lookAtHooks(ctx context.Context) error {
 func (w *Worker) lookAtHook(ctx context.Context, hook store.Hook) error {
 	log := w.Log.With("project", hook.Project)
 	looked, problem := w.Now(), hook.Problem
-	report, err := w.Hooks.LookAtHook(ctx, hook.Project, hook.Looked, hook.FailedEvent)
+	report, err := w.Hooks.LookAtHook(ctx, hook.Project, hook.Seen, hook.FailedEvent)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -69,7 +69,7 @@ func (w *Worker) lookAtHook(ctx context.Context, hook store.Hook) error {
 	case report.Missing:
 		hook.Problem, hook.Disabled = "the project has no hook that leads here", false
 	default:
-		hook.Disabled = false
+		hook.Seen, hook.Disabled = looked, false
 		hook.FailedEvent = max(hook.FailedEvent, report.Newest)
 	}
 	for _, id := range report.Disabled {

@@ -235,11 +235,13 @@ func TestSpreadProperty(t *testing.T) {
 type hooks struct {
 	report worker.HookReport
 	err    error
+	since  time.Time
 	after  chan int64
 	woken  chan int64
 }
 
-func (h *hooks) LookAtHook(_ context.Context, _ int64, _ time.Time, after int64) (worker.HookReport, error) {
+func (h *hooks) LookAtHook(_ context.Context, _ int64, since time.Time, after int64) (worker.HookReport, error) {
+	h.since = since
 	h.after <- after
 	return h.report, h.err
 }
@@ -290,11 +292,15 @@ func TestHooks(t *testing.T) {
 			if test.said != "" && strings.Count(w.log.String(), test.said) != 1 {
 				t.Errorf("the log should say %q once:\n%s", test.said, w.log.String())
 			}
+			first := w.clock.Now().Truncate(time.Millisecond)
 			w.clock.Advance(7 * time.Hour)
 			h.report.Missed, h.report.Disabled = false, nil
 			w.start(looksAfter)
 			if after := <-h.after; after != test.report.Newest {
 				t.Errorf("then it is looked at what came after %d, want %d", after, test.report.Newest)
+			}
+			if told := test.err == nil && !test.report.Missing; told != h.since.Equal(first) {
+				t.Errorf("then it is looked at what came since %v; the first look was at %v", h.since, first)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"contactsync/gitlab"
@@ -28,8 +29,11 @@ func (h hooks) LookAtHook(ctx context.Context, project int64, since time.Time, a
 		}
 		report.Missing = false
 		failed, err := h.FailedDeliveries(ctx, project, hook.ID, since)
-		if err != nil {
-			return worker.HookReport{}, err
+		switch {
+		case errors.Is(err, gitlab.ErrUnsupported): // an old GitLab tells only whether a hook is disabled
+		case err != nil:
+			report.Missed = true // for all we know
+			return report, err
 		}
 		for _, delivery := range failed {
 			report.Newest = max(report.Newest, delivery.ID)

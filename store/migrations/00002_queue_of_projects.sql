@@ -76,7 +76,8 @@ CREATE TABLE last_done (
 -- What the forge says of each linked project's hook.
 CREATE TABLE hook (
     project       BIGINT  NOT NULL PRIMARY KEY,
-    looked_at     BIGINT  NOT NULL,
+    looked_at     BIGINT  NOT NULL, -- when it was last tried
+    seen_at       BIGINT  NOT NULL, -- when the forge last answered
     failed_event  BIGINT  NOT NULL, -- the number of the newest failed delivery that was made good
     disabled      BOOLEAN NOT NULL,
     problem       TEXT    NOT NULL  -- why it could not be looked at, for operators
