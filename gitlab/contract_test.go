@@ -17,6 +17,7 @@ func TestContract(t *testing.T) {
 	client := h.client(t, func(o *gitlab.Options) {
 		o.Transport = spec.Transport(http.DefaultTransport, func(err error) { t.Error(err) })
 	})
+	h.customer(t)
 	calls := []func() error{
 		func() error { _, err := client.Project(context.Background(), h.id); return err },
 		func() error { _, err := client.CheckToken(context.Background()); return err },
@@ -27,6 +28,16 @@ func TestContract(t *testing.T) {
 		}
 		checked++
 	}
+	for _, namespace := range []string{"example/sub", "free"} {
+		if s, err := client.Subscription(context.Background(), namespace); err != nil || s.Unknown != "" {
+			t.Errorf("%+v, %v", s, err)
+		}
+		checked += 2
+	}
+	if o, err := client.Ownership(context.Background(), "example", "ada"); err != nil || !o.Owner {
+		t.Errorf("%+v, %v", o, err)
+	}
+	checked += 2
 	if _, err := client.Project(context.Background(), 1); err == nil {
 		t.Error("a missing project was found")
 	}
