@@ -111,7 +111,7 @@ type Serve struct {
 type Retention struct {
 	Deliveries time.Duration `key:"deliveries" default:"30d" text:"Hooks that were received. 0: for ever."`
 	Runs       time.Duration `key:"runs" default:"90d" text:"Runs that had nothing to change. 0: for ever."`
-	Audit      time.Duration `key:"audit" default:"1095d" text:"The audit trail: runs with changes or conflicts, and approvals. 0: for ever."`
+	Audit      time.Duration `key:"audit" default:"1095d" text:"The audit trail: runs with changes or conflicts, approvals, and verdicts of eligibility. 0: for ever."`
 }
 
 // Default returns the configuration that holds without a file and without any variable.
