@@ -152,3 +152,11 @@ type LinkLister interface {
 	// Errors: desk_unreadable, desk_unauthorized, rate_limited.
 	Links(ctx context.Context) ([]LinkedOrganization, error)
 }
+
+// FieldReader is a desk whose organizations have fields of the account's own, such as those about a subscription.
+type FieldReader interface {
+	// OrganizationFields returns what the organization's fields hold, as text and by key. Yes and no are "true" and
+	// "false", numbers are plain decimals. Empty fields are left out.
+	// Errors: no_org_found, desk_unreadable, desk_unauthorized, rate_limited.
+	OrganizationFields(ctx context.Context, org Organization) (map[string]string, error)
+}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"contactsync"
+	"contactsync/eligibility"
 	"contactsync/outbound"
 	"contactsync/schedule"
 )
@@ -63,6 +64,8 @@ func judge(k key) (message, remedy string) {
 		if k.path == "webhook.master_key" {
 			return judgeMasterKeys(value)
 		}
+	case []string:
+		return judgeCriteria(value)
 	case []contactsync.Email:
 		for _, address := range value {
 			if address.Domain() == "" || strings.HasPrefix(string(address), "@") || strings.ContainsAny(string(address), " \t\r\n") {
@@ -96,6 +99,13 @@ func judgeText(keyPath, value string) (message, remedy string) {
 			return fmt.Sprintf("is %s, which is not in this version", value), "Write desk: zendesk."
 		}
 		return oneOf(value, "zendesk")
+	case "eligibility.fields.sold_to", "eligibility.fields.namespace", "eligibility.fields.support_level", "eligibility.fields.seats",
+		"eligibility.fields.expires", "eligibility.fields.dotcom_premium", "eligibility.fields.dotcom_ultimate",
+		"eligibility.fields.self_managed_premium", "eligibility.fields.self_managed_ultimate", "eligibility.fields.dedicated":
+		if value == "" {
+			return "", "" // the desk has no such field
+		}
+		fallthrough
 	case "zendesk.project_field":
 		if value == "" || strings.ContainsFunc(value, func(r rune) bool {
 			return r != '_' && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
@@ -123,6 +133,14 @@ func judgeText(keyPath, value string) (message, remedy string) {
 		if _, err := schedule.Parse(value); err != nil {
 			return err.Error(), `Write minute, hour, day, month and weekday, such as "17 3 * * *" for 03:17 UTC each day.`
 		}
+	}
+	return "", ""
+}
+
+// judgeCriteria reads the policy, so that a mistake in it is found before anybody asks.
+func judgeCriteria(criteria []string) (message, remedy string) {
+	if _, err := eligibility.NewPolicy(eligibility.DefaultSeats, criteria); err != nil {
+		return outbound.Clean(err.Error(), 300), "Write built-in names, or NAME: EXPRESSION; docs/eligibility.md lists facts and functions."
 	}
 	return "", ""
 }

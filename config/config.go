@@ -11,17 +11,18 @@ import (
 // Config is what can be configured. The tags are the reference: key is the name in the file, default what holds
 // without it, text what it is for. Get one from Load or Default.
 type Config struct {
-	GitLab    GitLab    `key:"gitlab"`
-	Desk      string    `key:"desk" default:"zendesk" text:"Which ticketing backend to keep in step: zendesk."`
-	Zendesk   Zendesk   `key:"zendesk"`
-	Store     string    `key:"store" default:"sqlite:contactsync.db" text:"Where history, approvals, links and the queue are kept: sqlite:PATH, PATH relative to the working directory; or postgres://…, for many machines."`
-	Webhook   Webhook   `key:"webhook"`
-	Sync      Sync      `key:"sync"`
-	Limits    Limits    `key:"limits"`
-	Schedule  Schedule  `key:"schedule"`
-	Sweep     Sweep     `key:"sweep"`
-	Serve     Serve     `key:"serve"`
-	Retention Retention `key:"retention"`
+	GitLab      GitLab      `key:"gitlab"`
+	Desk        string      `key:"desk" default:"zendesk" text:"Which ticketing backend to keep in step: zendesk."`
+	Zendesk     Zendesk     `key:"zendesk"`
+	Store       string      `key:"store" default:"sqlite:contactsync.db" text:"Where history, approvals, links and the queue are kept: sqlite:PATH, PATH relative to the working directory; or postgres://…, for many machines."`
+	Webhook     Webhook     `key:"webhook"`
+	Sync        Sync        `key:"sync"`
+	Limits      Limits      `key:"limits"`
+	Schedule    Schedule    `key:"schedule"`
+	Sweep       Sweep       `key:"sweep"`
+	Serve       Serve       `key:"serve"`
+	Retention   Retention   `key:"retention"`
+	Eligibility Eligibility `key:"eligibility"`
 
 	origins  map[string]origin
 	warnings []Problem
@@ -112,7 +113,29 @@ type Serve struct {
 type Retention struct {
 	Deliveries time.Duration `key:"deliveries" default:"30d" text:"Hooks that were received. 0: for ever."`
 	Runs       time.Duration `key:"runs" default:"90d" text:"Runs that had nothing to change. 0: for ever."`
-	Audit      time.Duration `key:"audit" default:"1095d" text:"The audit trail: runs with changes or conflicts, and approvals. 0: for ever."`
+	Audit      time.Duration `key:"audit" default:"1095d" text:"The audit trail: runs with changes or conflicts, approvals, and verdicts of eligibility. 0: for ever."`
+}
+
+// Eligibility is who may have a contact management project.
+type Eligibility struct {
+	Seats    int               `key:"seats" default:"50" text:"Seats that the subscription must have at least."`
+	Grace    time.Duration     `key:"grace" default:"14d" text:"How long a subscription that is over is in its grace period, before it counts as expired. Neither is active."`
+	Criteria []string          `key:"criteria" text:"The policy, if it is another than the default: each criterion is the name of a built-in one (associated, active, qualifying, seats, authorized), or NAME: EXPRESSION."`
+	Fields   EligibilityFields `key:"fields"`
+}
+
+// EligibilityFields are the keys of organization fields at the desk. An empty one is not there.
+type EligibilityFields struct {
+	Level               string `key:"support_level" default:"support_level" text:"Key of the organization field with the level of support: a plan, or expired."`
+	Seats               string `key:"seats" default:"seats_decimal" text:"Key of the one with the number of seats."`
+	Expires             string `key:"expires" default:"expiration_date" text:"Key of the one with the subscription's last day, such as 2027-01-31."`
+	DotComPremium       string `key:"dotcom_premium" default:"sub_dotcom_premium" text:"Key of the check box for Premium on gitlab.com."`
+	DotComUltimate      string `key:"dotcom_ultimate" default:"sub_dotcom_ultimate" text:"Key of the check box for Ultimate on gitlab.com."`
+	SelfManagedPremium  string `key:"self_managed_premium" default:"sub_sm_premium" text:"Key of the check box for self-managed Premium."`
+	SelfManagedUltimate string `key:"self_managed_ultimate" default:"sub_sm_ultimate" text:"Key of the check box for self-managed Ultimate."`
+	Dedicated           string `key:"dedicated" default:"sub_gitlab_dedicated" text:"Key of the check box for GitLab Dedicated."`
+	SoldTo              string `key:"sold_to" text:"Key of the one with the address of who bought the subscription. Empty: there is none."`
+	Namespace           string `key:"namespace" text:"Key of the one with the organization's namespace on GitLab. Empty: there is none."`
 }
 
 // Default returns the configuration that holds without a file and without any variable.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -80,6 +81,8 @@ func (k key) kind() string {
 		return "list of secrets"
 	case []contactsync.Email:
 		return "list of addresses"
+	case []string:
+		return "list of texts"
 	}
 	return "text"
 }
@@ -120,6 +123,8 @@ func (k key) set(values []string) error {
 		for _, value := range values {
 			*field = append(*field, contactsync.NormalizeEmail(value))
 		}
+	case *[]string:
+		*field = slices.Clone(values)
 	default:
 		return fmt.Errorf("cannot be set: unknown type %s", k.field.Type())
 	}

@@ -179,6 +179,10 @@ func (l *loader) leaf(node *yaml.Node, path string, t *tree) {
 			if !l.plain(item, path) {
 				return
 			}
+			if text, ok := l.pair(item, path, kind); ok {
+				found.texts = append(found.texts, text)
+				continue
+			}
 			if item.Kind != yaml.ScalarNode || isNull(item) {
 				l.add(origin{l.file, item.Line, ""}.problem(t.key, "must be a "+kind, "Write one value after each dash."))
 				return
@@ -200,4 +204,16 @@ func (l *loader) leaf(node *yaml.Node, path string, t *tree) {
 		return
 	}
 	l.values[path] = found
+}
+
+// pair reads "name: text" without quotes, which YAML takes for a set of one key, where a list of texts is asked for.
+func (l *loader) pair(item *yaml.Node, path, kind string) (text string, ok bool) {
+	if kind != "list of texts" || item.Kind != yaml.MappingNode || len(item.Content) != 2 {
+		return "", false
+	}
+	name, value := item.Content[0], item.Content[1]
+	if name.Kind != yaml.ScalarNode || value.Kind != yaml.ScalarNode || isNull(value) || !l.plain(name, path) || !l.plain(value, path) {
+		return "", false
+	}
+	return name.Value + ": " + value.Value, true
 }

@@ -36,6 +36,8 @@ type Bench interface {
 	AddOrganization(name string, project int64) string
 	// AddPerson adds a person, and says whether the desk can hold such a one at all.
 	AddPerson(p Person) (id string, ok bool)
+	// SetField gives one of the account's own fields of an organization a value: a text, a number, yes or no, or nil.
+	SetField(organization, key string, value any)
 	// Settle lets everything that lags behind at the desk, such as an index, catch up.
 	Settle()
 	// Person returns what the desk holds of a person; false when there is none with that id.
@@ -61,10 +63,12 @@ func Capabilities(desk contactsync.Desk) []Capability {
 	_, rename := desk.(contactsync.Renamer)
 	_, share := desk.(contactsync.Sharer)
 	_, list := desk.(contactsync.LinkLister)
+	_, fields := desk.(contactsync.FieldReader)
 	return []Capability{
 		{Name: "rename members", Has: rename},
 		{Name: "tell whether a person may belong to several organizations", Has: share},
 		{Name: "list all linked projects at once", Has: list},
+		{Name: "read the account's own fields of an organization", Has: fields},
 	}
 }
 
@@ -80,6 +84,7 @@ func Exercise(t *testing.T, open func(t *testing.T) Bench) {
 		{"Organization", testOrganization},
 		{"OrganizationByID", testOrganizationByID},
 		{"Links", testLinks},
+		{"Fields", testFields},
 		{"Members", testMembers},
 		{"MembersOfAnEmptyOrganization", testNoMembers},
 		{"Addresses", testAddresses},
@@ -277,6 +282,34 @@ func testLinks(t *testing.T, b *bench) {
 			}
 		}
 	})
+}
+
+// Fields come as text, and nothing is made of an empty one: an unanswered question is no answer.
+func testFields(t *testing.T, b *bench) {
+	desk := b.Desk()
+	reader, ok := desk.(contactsync.FieldReader)
+	if !ok {
+		t.Log("not tried: this desk has no fields")
+		return
+	}
+	for key, value := range map[string]any{"level": " Premium ", "seats": 120.0, "share": 0.25, "paid": true, "held": false, "empty": "", "blank": " ", "none": nil} {
+		b.SetField(b.id, key, value)
+	}
+	want := map[string]string{"level": "Premium", "seats": "120", "share": "0.25", "paid": "true", "held": "false"}
+	twice(t, func(t *testing.T, _ bool) {
+		fields, err := reader.OrganizationFields(t.Context(), b.org)
+		if err != nil {
+			t.Fatalf("OrganizationFields: %v", err)
+		}
+		for _, key := range []string{"level", "seats", "share", "paid", "held", "empty", "blank", "none", "nowhere"} {
+			got, told := fields[key]
+			if value, wanted := want[key]; got != value || told != wanted {
+				t.Errorf("field %s is %q, told %v; want %q, %v", key, got, told, value, wanted)
+			}
+		}
+	})
+	_, err := reader.OrganizationFields(t.Context(), contactsync.Organization{ID: b.id + "999"})
+	wantClass(t, "fields of nobody", err, contactsync.ClassNoOrgFound)
 }
 
 // Every member is returned, once, in the order of ids, with flags and membership; nobody else is.
@@ -781,6 +814,9 @@ func testCancelled(t *testing.T, b *bench) {
 	if lister, ok := desk.(contactsync.LinkLister); ok {
 		calls["Links"] = func() error { _, err := lister.Links(ctx); return err }
 	}
+	if reader, ok := desk.(contactsync.FieldReader); ok {
+		calls["OrganizationFields"] = func() error { _, err := reader.OrganizationFields(ctx, b.org); return err }
+	}
 	for name, call := range calls {
 		if err := call(); !contactsync.IsCanceled(err) {
 			t.Errorf("%s: %v", name, err)
@@ -819,6 +855,13 @@ func testBroken(t *testing.T, b *bench) {
 	wantClass(t, "Present", err, contactsync.ClassDeskUnreadable)
 	if len(members)+len(completed)+len(people)+len(present) > 0 {
 		t.Errorf("something came with an error: %v %v %v %v", members, completed, people, present)
+	}
+	if reader, ok := desk.(contactsync.FieldReader); ok {
+		fields, err := reader.OrganizationFields(t.Context(), b.org)
+		wantClass(t, "OrganizationFields", err, contactsync.ClassDeskUnreadable)
+		if len(fields) > 0 {
+			t.Errorf("fields beside an error: %v", fields)
+		}
 	}
 	if lister, ok := desk.(contactsync.LinkLister); ok {
 		links, err := lister.Links(t.Context())

@@ -17,6 +17,7 @@ import (
 	"contactsync/config"
 	"contactsync/contacts"
 	"contactsync/desktest"
+	"contactsync/eligibility"
 	"contactsync/webhook"
 	"contactsync/zendesk"
 )
@@ -174,6 +175,36 @@ func configurationTable() string {
 		fmt.Fprintf(&table, "\n| `%s` | %s | %s | %s |", key.Path, key.Type, value, strings.ReplaceAll(key.Text, "|", "\\|"))
 	}
 	return table.String()
+}
+
+// The page about eligibility lists the facts and the policy as the code has them, and its policy is one.
+func TestEligibility(t *testing.T) {
+	const name = "docs/eligibility.md"
+	page := read(t, name)
+	for _, c := range eligibility.Default(eligibility.DefaultSeats) {
+		if row := fmt.Sprintf("| `%s` | %s |\n", c.ID, c.Title); !strings.Contains(page, row) {
+			t.Errorf("%s lacks the row %q", name, row)
+		}
+	}
+	table := "\n| fact | kind | what it says |\n|---|---|---|"
+	for _, fact := range eligibility.FactTable() {
+		table += fmt.Sprintf("\n| `%s` | %s | %s |", fact.Name, fact.Kind, fact.Text)
+	}
+	want := replaceBetween(t, page, "\n| fact | kind |", "\n\n", table)
+	if want != page && *update {
+		if err := os.WriteFile(filepath.Join(root, name), []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	} else if want != page {
+		t.Errorf("%s differs from the code; go test ./docs/ -update writes it anew", name)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, config.FileName), []byte(examples(page)[0]), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := config.Load(config.Sources{Dir: dir}); err != nil || len(c.Eligibility.Criteria) != 7 {
+		t.Errorf("the policy of %s is %q, %v", name, c.Eligibility.Criteria, err)
+	}
 }
 
 // replaceBetween replaces the text from the first begin up to the next end, which stays.

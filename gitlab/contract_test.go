@@ -30,6 +30,7 @@ func TestContract(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.Settle()
+	h.customer(t)
 	h.ForgetRequests()
 	calls := []func() error{
 		func() error { _, err := client.Project(context.Background(), h.id); return err },
@@ -56,6 +57,16 @@ func TestContract(t *testing.T) {
 		}
 		checked++
 	}
+	for _, namespace := range []string{"example/sub", "free"} {
+		if s, err := client.Subscription(context.Background(), namespace); err != nil || s.Unknown != "" {
+			t.Errorf("%+v, %v", s, err)
+		}
+		checked += 2
+	}
+	if o, err := client.Ownership(context.Background(), "example", "ada"); err != nil || !o.Owner {
+		t.Errorf("%+v, %v", o, err)
+	}
+	checked += 2
 	if _, err := client.Project(context.Background(), 1); err == nil {
 		t.Error("a missing project was found")
 	}

@@ -11,7 +11,7 @@ import (
 type Retention struct {
 	Deliveries time.Duration
 	Runs       time.Duration // runs that changed nothing, and had nothing to change
-	Audit      time.Duration // runs with changes or conflicts, and approvals
+	Audit      time.Duration // runs with changes or conflicts, approvals, and verdicts of eligibility
 }
 
 // pruneBatch is how many rows one transaction deletes, so that nobody waits long for the store.
@@ -33,6 +33,7 @@ func (s *Store) Prune(ctx context.Context, keep Retention) (deleted int64, err e
 		{keep.Audit, `DELETE FROM run WHERE id IN (SELECT r.id FROM run r WHERE r.started_at < $1
 			AND r.id NOT IN (SELECT p.run FROM project p) AND r.status <> '` + string(contactsync.StatusRunning) + `' LIMIT $2)`},
 		{keep.Audit, `DELETE FROM approval WHERE id IN (SELECT a.id FROM approval a WHERE a.approved_at < $1 LIMIT $2)`},
+		{keep.Audit, `DELETE FROM verdict WHERE id IN (SELECT v.id FROM verdict v WHERE v.judged_at < $1 LIMIT $2)`},
 		{keep.Runs, `DELETE FROM sweep_project WHERE (sweep, project) IN (SELECT p.sweep, p.project FROM sweep_project p
 			JOIN sweep w ON w.id = p.sweep WHERE w.finished_at > 0 AND w.finished_at < $1 LIMIT $2)`},
 		{keep.Runs, `DELETE FROM sweep WHERE id IN (SELECT w.id FROM sweep w WHERE w.finished_at > 0 AND w.finished_at < $1 LIMIT $2)`},

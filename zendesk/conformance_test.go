@@ -51,6 +51,14 @@ func (b bench) AddPerson(p desktest.Person) (string, bool) {
 	return strconv.FormatInt(b.AddUser(u), 10), true
 }
 
+func (b bench) SetField(organization, key string, value any) {
+	id, err := strconv.ParseInt(organization, 10, 64)
+	if err != nil {
+		b.t.Fatalf("organization %q: %v", organization, err)
+	}
+	b.Server.SetField(id, key, value)
+}
+
 func (b bench) Settle() { b.Reindex() }
 
 func (b bench) Person(id string) (desktest.Person, bool) {
@@ -154,6 +162,7 @@ func TestCapabilities(t *testing.T) {
 		{Name: "rename members", Has: true},
 		{Name: "tell whether a person may belong to several organizations", Has: true},
 		{Name: "list all linked projects at once", Has: true},
+		{Name: "read the account's own fields of an organization", Has: true},
 	}
 	if got := desktest.Capabilities(desk); !slices.Equal(got, want) {
 		t.Errorf("Capabilities = %v, want %v", got, want)

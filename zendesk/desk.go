@@ -107,10 +107,11 @@ type Desk struct {
 }
 
 var (
-	_ contactsync.Desk       = (*Desk)(nil)
-	_ contactsync.Renamer    = (*Desk)(nil)
-	_ contactsync.Sharer     = (*Desk)(nil)
-	_ contactsync.LinkLister = (*Desk)(nil)
+	_ contactsync.Desk        = (*Desk)(nil)
+	_ contactsync.Renamer     = (*Desk)(nil)
+	_ contactsync.Sharer      = (*Desk)(nil)
+	_ contactsync.LinkLister  = (*Desk)(nil)
+	_ contactsync.FieldReader = (*Desk)(nil)
 )
 
 // New returns a desk. It sends nothing yet. Errors say which option is wrong.

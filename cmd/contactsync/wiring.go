@@ -24,6 +24,7 @@ import (
 type systems struct {
 	store     *store.Store
 	desk      *zendesk.Desk
+	forge     *gitlab.Client // nil when only the desk may be touched
 	pipeline  *sync.Pipeline
 	transport *http.Transport
 }
@@ -99,9 +100,10 @@ func (p *program) connect(ctx context.Context, c config.Config, watch sync.Obser
 		Desk: s.desk, Memory: s.store, Policy: policyOf(c), Observer: watch, Now: p.Now, NewID: newRunID,
 	}
 	if a != deskOnly {
-		if options.Forge, err = p.openForge(c, transport); err != nil {
+		if s.forge, err = p.openForge(c, transport); err != nil {
 			return nil, err
 		}
+		options.Forge = s.forge
 		if options.Repository, err = gitrepo.New(gitrepo.Options{
 			Branch: c.GitLab.Branch, File: c.GitLab.File, Token: c.GitLab.Token.Reveal(), Transport: transport,
 		}); err != nil {

@@ -23,6 +23,10 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("GET /api/v4/projects/{id}/hooks/{hook}/events", s.onProject("read_api", s.maintained(s.listEvents)))
 	s.mux.HandleFunc("POST /api/v4/projects/{id}/hooks/{hook}/events/{event}/resend", s.onProject("api", s.maintained(s.resendEvent)))
 	s.mux.HandleFunc("POST /api/v4/projects/{id}/hooks/{hook}/test/{trigger}", s.onProject("api", s.maintained(s.testHook)))
+	s.mux.HandleFunc("GET /api/v4/namespaces/{id}", s.getNamespace)
+	s.mux.HandleFunc("GET /api/v4/namespaces/{id}/gitlab_subscription", s.getSubscription)
+	s.mux.HandleFunc("GET /api/v4/groups/{id}/members/all", s.listMembers)
+	s.mux.HandleFunc("GET /api/v4/users", s.listUsers)
 	s.mux.HandleFunc("GET /api/v4/personal_access_tokens/self", s.getToken)
 	s.mux.HandleFunc("GET /api/v4/version", s.getVersion)
 	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

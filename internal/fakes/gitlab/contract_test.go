@@ -56,6 +56,24 @@ func TestContract(t *testing.T) {
 	call("GET", "/projects/99", nil, 404)
 	call("GET", "/version", nil, 200)
 	call("GET", "/personal_access_tokens/self", nil, 200)
+	h.AddUser(gitlab.User{ID: 7, Username: "ada", Name: "Ada Lovelace"})
+	for _, n := range []gitlab.Namespace{
+		{ID: 70, Path: "example", Subscription: &gitlab.Subscription{Plan: "ultimate", Seats: 60, Ends: "2027-01-31"},
+			Members: []gitlab.Member{{User: 7, Level: gitlab.Owner, Address: "ada@example.com"}}},
+		{ID: 71, Path: "free"}, {ID: 72, Path: "foreign", Foreign: true}, {ID: 73, Path: "hidden", Hidden: true},
+	} {
+		if _, err := h.AddNamespace(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call("GET", "/namespaces/example", nil, 200)
+	call("GET", "/namespaces/hidden", nil, 404)
+	call("GET", "/namespaces/70/gitlab_subscription", nil, 200)
+	call("GET", "/namespaces/71/gitlab_subscription", nil, 200)
+	call("GET", "/namespaces/72/gitlab_subscription", nil, 403)
+	call("GET", "/groups/example/members/all?user_ids[]=7", nil, 200)
+	call("GET", "/groups/foreign/members/all?user_ids[]=7", nil, 404)
+	call("GET", "/users?username=Ada", nil, 200)
 	call("GET", project+"/hooks", nil, 200)
 	call("POST", project+"/hooks", map[string]any{
 		"url": receiver + "/{TOKEN}", "name": "contacts", "push_events": true, "push_events_branch_filter": "master",
@@ -98,6 +116,7 @@ func TestContractIsStrict(t *testing.T) {
 	tests := []struct{ name, method, path, body, answer, part string }{
 		{"a number as text", "GET", "/api/v4/projects/1", "", `{"id":"1"}`, "id"},
 		{"an invented property", "GET", "/api/v4/projects/1", "", `{"id":1,"nickname":"x"}`, "nickname"},
+		{"an invented property further in", "GET", "/api/v4/namespaces/1/gitlab_subscription", "", `{"plan":{"nickname":"x"}}`, "nickname"},
 		{"not JSON", "GET", "/api/v4/projects/1", "", `<html>`, "invalid"},
 		{"an unknown address", "GET", "/api/v4/nothing", "", `{}`, "no matching operation"},
 		{"an unknown method", "PATCH", "/api/v4/projects/1", "", `{}`, "no matching operation"},

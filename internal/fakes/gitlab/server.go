@@ -2,7 +2,8 @@
 // projects, real git over HTTP (the machine's own "git http-backend" on bare repositories), and push hooks. Faults can
 // be switched on, see Fault.
 //
-// It answers as docs.gitlab.com/api/ (projects, project_webhooks, personal_access_tokens, version) and
+// It answers as docs.gitlab.com/api/ (projects, project_webhooks, namespaces, group_members, users,
+// personal_access_tokens, version) and
 // docs.gitlab.com/user/project/integrations/webhook_events describe, and knows nothing of the programs that use it.
 package gitlab
 
@@ -88,13 +89,15 @@ type Server struct {
 	cancel context.CancelFunc
 	pushes *queue // pushes that OnPush and the hooks are still to be told of
 
-	mu       sync.Mutex
-	base     string // "" takes each request's Host
-	projects map[int64]*project
-	nextID   int64
-	hookID   int64
-	eventID  int64
-	faults   []*Fault
+	mu         sync.Mutex
+	base       string // "" takes each request's Host
+	projects   map[int64]*project
+	namespaces []Namespace
+	people     []User
+	nextID     int64
+	hookID     int64
+	eventID    int64
+	faults     []*Fault
 
 	logging  sync.Mutex // a lock of its own, because answers are written, and logged, under the other
 	requests []*Request

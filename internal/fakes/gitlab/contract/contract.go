@@ -57,7 +57,12 @@ var operations = []string{
 	"/api/v4/projects/{id}", "/api/v4/projects/{id}/hooks", "/api/v4/projects/{id}/hooks/{hook_id}",
 	"/api/v4/projects/{id}/hooks/{hook_id}/events", "/api/v4/projects/{id}/hooks/{hook_id}/events/{hook_log_id}/resend",
 	"/api/v4/projects/{id}/hooks/{hook_id}/test/{trigger}", "/api/v4/personal_access_tokens/self", "/api/v4/version",
+	"/api/v4/namespaces/{id}", "/api/v4/namespaces/{id}/gitlab_subscription", "/api/v4/groups/{id}/members/all",
 }
+
+// missing are addresses that GitLab's description leaves out; what is said there is held against nothing.
+// Source: docs.gitlab.com/api/users, "List users".
+var missing = []string{"/api/v4/users"}
 
 // Load reads the description from a file.
 func Load(file string) (*Spec, error) {
@@ -132,14 +137,14 @@ func collect(node any, from, into map[string]map[string]any) {
 	}
 }
 
-// mend repairs what the generator gets wrong throughout: lists without a type of their items, a type of Ruby's.
+// mend repairs what the generator gets wrong throughout: lists without a type of their items, types of Ruby's.
 func mend(node any) {
 	switch node := node.(type) {
 	case map[string]any:
 		if node["type"] == "array" && node["items"] == nil {
 			node["items"] = map[string]any{}
 		}
-		if node["type"] == "symbol" {
+		if node["type"] == "symbol" || node["type"] == "text" {
 			node["type"] = "string"
 		}
 		for _, child := range node {
@@ -156,6 +161,10 @@ func mend(node any) {
 func mendKnown(definitions map[string]map[string]any) error {
 	number := map[string]any{"type": "integer"}
 	flag := map[string]any{"type": "boolean"}
+	text := map[string]any{"type": "string"}
+	object := func(properties map[string]any) map[string]any {
+		return map[string]any{"type": "object", "properties": properties}
+	}
 	known := []struct {
 		definition, property string
 		schema               map[string]any
@@ -173,6 +182,13 @@ func mendKnown(definitions map[string]map[string]any) error {
 		{"API_Entities_GroupAccess", "notification_level", number},
 		// docs.gitlab.com/api/personal_access_tokens shows a day.
 		{"API_Entities_PersonalAccessTokenWithLastUsedIps", "expires_at", map[string]any{"type": "string", "format": "date"}},
+		// docs.gitlab.com/api/group_members shows numbers.
+		{"API_Entities_Member", "access_level", number},
+		// Published answers show numbers and booleans.
+		{"API_Entities_GitlabSubscription", "plan", object(map[string]any{"code": text, "name": text, "trial": flag,
+			"auto_renew": flag, "upgradable": flag, "exclude_guests": flag})},
+		{"API_Entities_GitlabSubscription", "usage", object(map[string]any{"seats_in_subscription": number, "seats_in_use": number,
+			"max_seats_used": number, "seats_owed": number})},
 	}
 	for _, k := range known {
 		properties, ok := definitions[k.definition]["properties"].(map[string]any)
@@ -201,15 +217,22 @@ func separate(described *openapi3.T) {
 // strict lets null stand for every value, which the generator never says and GitLab often does, and refuses properties
 // that are not described, which would be the stand-in's own inventions.
 func strict(described *openapi3.T) {
-	forbidden := false
 	for _, schema := range described.Components.Schemas {
-		if !schema.Value.Type.Is("object") || len(schema.Value.Properties) == 0 {
-			continue
-		}
-		schema.Value.Nullable = true
-		schema.Value.AdditionalProperties = openapi3.AdditionalProperties{Has: &forbidden}
-		for _, property := range schema.Value.Properties {
-			property.Value.Nullable = true
+		strictly(schema)
+	}
+}
+
+func strictly(schema *openapi3.SchemaRef) {
+	if schema.Value == nil || !schema.Value.Type.Is("object") || len(schema.Value.Properties) == 0 {
+		return
+	}
+	forbidden := false
+	schema.Value.Nullable = true
+	schema.Value.AdditionalProperties = openapi3.AdditionalProperties{Has: &forbidden}
+	for _, property := range schema.Value.Properties {
+		property.Value.Nullable = true
+		if property.Ref == "" { // what is referred to has its own turn
+			strictly(property)
 		}
 	}
 }
@@ -257,6 +280,9 @@ func (s *Spec) Check(request *http.Request, body []byte, response *http.Response
 	checked.Body = io.NopCloser(bytes.NewReader(body))
 	// A project may be named by its encoded path, which the router must see as one part.
 	checked.URL.Path, checked.URL.RawPath = strings.ReplaceAll(checked.URL.EscapedPath(), "%2F", "-"), ""
+	if slices.Contains(missing, checked.URL.Path) {
+		return nil
+	}
 	route, parameters, err := s.router.FindRoute(checked)
 	if err != nil {
 		return fmt.Errorf("the request: %w", err)
