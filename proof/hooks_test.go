@@ -14,19 +14,21 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 )
 
 // hooks sends deliveries as GitLab does, and remembers what was answered.
 type hooks struct {
-	key    []byte // that they are signed with
-	client *http.Client
-	stored counter // answered with success
+	key                 []byte // that they are signed with
+	client              *http.Client
+	stored, unavailable counter // answered with success, and with 503
 
 	mu      sync.Mutex
 	taken   []taken
 	unknown []delivery  // no answer came, so nobody can say
 	refused map[int]int // any other answer, by its status
+	final   int         // refused with 503 but without the time to come again
 }
 
 type delivery struct {
@@ -90,6 +92,12 @@ func (h *hooks) send(address string, d delivery) (status int, header http.Header
 		h.stored.add()
 	default:
 		h.refused[answer.StatusCode]++
+		if answer.StatusCode == http.StatusServiceUnavailable {
+			h.unavailable.add()
+			if answer.Header.Get("Retry-After") == "" {
+				h.final++
+			}
+		}
 	}
 	return answer.StatusCode, answer.Header
 }
@@ -102,6 +110,17 @@ func (h *hooks) again(address string) {
 	h.mu.Unlock()
 	for _, d := range unknown {
 		h.send(address, d)
+	}
+}
+
+// onlyUnavailable checks that nothing was refused in any other way than with 503 and the time to come again, and that
+// everything was answered.
+func (h *hooks) onlyUnavailable(t testing.TB) {
+	t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.refused) > 1 || h.refused[http.StatusServiceUnavailable] == 0 || h.final > 0 || len(h.unknown) > 0 {
+		t.Errorf("refused: %v, without Retry-After: %d, not answered: %d; want 503 alone", h.refused, h.final, len(h.unknown))
 	}
 }
 

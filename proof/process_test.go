@@ -18,8 +18,11 @@ import (
 // patience bounds every wait for something that must happen: far above what it takes, because machines are busy.
 const patience = 60 * time.Second
 
-// grace is what processes have to come to their end in.
-const grace = 5 * time.Second
+const (
+	grace     = 5 * time.Second // what processes have to bring runs under way to their end
+	flushTime = 5 * time.Second // what they may take beyond that
+	leaseTime = 2 * time.Second // how long a project stays taken by a process that is not heard of
+)
 
 // line is one of a process's log.
 type line map[string]any
@@ -34,6 +37,15 @@ func (l line) text(key string) string {
 // ended tells of a run of the project; 0 is any.
 func (l line) ended(project int64) bool {
 	return l.says("run ended") && (project == 0 || l.text("project") == fmt.Sprint(project))
+}
+
+// at is when the line was written.
+func (l line) at() time.Time {
+	at, err := time.Parse(time.RFC3339Nano, l.text("time"))
+	if err != nil {
+		panic(err) // every line has its time
+	}
+	return at
 }
 
 // process is contactsync serve in a process of its own. Its log is what tells how it fares.
@@ -197,6 +209,9 @@ func (p *process) stop() time.Duration {
 		p.Fatalf("%s does not end:\n%s", p.name, p.log())
 	}
 	took := time.Since(began)
+	if took > grace+flushTime {
+		p.Errorf("%s needed %s to end, and had %s:\n%s", p.name, took, grace, p.log())
+	}
 	if status := p.cmd.ProcessState.ExitCode(); status != 0 || p.other.Len() > 0 {
 		p.Errorf("%s ended with status %d:\n%s", p.name, status, p.log())
 	}

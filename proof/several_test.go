@@ -22,7 +22,7 @@ func TestOneOfThreeIsKilled(t *testing.T) {
 	a, b, c := w.start("a"), w.start("b"), w.start("c")
 	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
 	load := w.load(random, a, b, c)
-	<-w.hooks.stored.more(100)
+	w.waitFor("hooks to be stored", w.hooks.stored.more(100))
 	trap := w.ledger.hold(func(done write) bool { return done.by == "a" })
 	caught := trap.caught(w)
 	a.kill()
@@ -123,11 +123,7 @@ func TestFrozenInTheMiddleOfARun(t *testing.T) {
 	// It works on, together with the other one.
 	load := w.load(rand.New(rand.NewPCG(1, 1)), a, b)
 	for _, p := range []*process{a, b} {
-		select {
-		case <-p.runs.more(3):
-		case <-time.After(patience):
-			t.Errorf("%s does no runs any more:\n%s", p.name, p.log())
-		}
+		w.waitFor("runs of "+p.name, p.runs.more(3))
 	}
 	load.stop()
 	w.settles(a, b)
@@ -165,11 +161,7 @@ func TestFrozenInATransaction(t *testing.T) {
 	x := w.projects[0]
 	var waiting sync.WaitGroup
 	waiting.Go(func() { w.hooks.send(frozen.address, hookFor(x.id)) })
-	select {
-	case <-caught:
-	case <-time.After(patience):
-		t.Fatal("nothing was stored")
-	}
+	w.waitFor("a hook to be stored", caught)
 	began := time.Now()
 	x.commit()
 	for status := 0; status != 202; {
@@ -214,11 +206,7 @@ func (w *world) nobodyOverlaps(processes ...*process) {
 		for _, p := range processes {
 			var ends []time.Time
 			for _, l := range p.all(func(l line) bool { return l.ended(project.id) }) {
-				at, err := time.Parse(time.RFC3339Nano, l.text("time"))
-				if err != nil {
-					w.Fatal(err)
-				}
-				ends = append(ends, at)
+				ends = append(ends, l.at())
 			}
 			run := -1
 			for _, done := range writes {

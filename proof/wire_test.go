@@ -19,8 +19,9 @@ type wire struct {
 	group sync.WaitGroup
 	mu    sync.Mutex
 	gone  bool
-	still chan struct{} // while nothing moves: closed when it moves again
-	ends  map[net.Conn]bool
+	still chan struct{}     // while nothing moves: closed when it moves again
+	ends  map[net.Conn]bool // true: of a connection on which nothing ever moves again
+	over  chan struct{}
 }
 
 // newWire leads to the server of a PostgreSQL's address, and returns the address that leads through the wire.
@@ -34,10 +35,11 @@ func newWire(t testing.TB, address string, seen func([]byte)) (*wire, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{listener: listener, to: parsed.Host, seen: seen, ends: map[net.Conn]bool{}}
+	w := &wire{listener: listener, to: parsed.Host, seen: seen, ends: map[net.Conn]bool{}, over: make(chan struct{})}
 	w.group.Go(w.accept)
 	t.Cleanup(func() {
 		listener.Close()
+		close(w.over)
 		w.cut()
 		w.move()
 		w.group.Wait()
@@ -77,7 +79,7 @@ func (w *wire) carry(client net.Conn) {
 }
 
 // pass copies until either end is closed.
-func (w *wire) pass(to io.Writer, from io.Reader, seen func([]byte)) {
+func (w *wire) pass(to io.Writer, from net.Conn, seen func([]byte)) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
@@ -86,6 +88,9 @@ func (w *wire) pass(to io.Writer, from io.Reader, seen func([]byte)) {
 		}
 		w.mu.Lock()
 		still := w.still
+		if w.ends[from] {
+			still = w.over
+		}
 		w.mu.Unlock()
 		if still != nil {
 			<-still
@@ -109,7 +114,7 @@ func (w *wire) keep(ends ...net.Conn) bool {
 		return false
 	}
 	for _, end := range ends {
-		w.ends[end] = true
+		w.ends[end] = false
 	}
 	return true
 }
@@ -152,5 +157,14 @@ func (w *wire) move() {
 	if w.still != nil {
 		close(w.still)
 		w.still = nil
+	}
+}
+
+// strand lets nothing move ever again on the connections that there are, and tells nobody. New ones work.
+func (w *wire) strand() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for end := range w.ends {
+		w.ends[end] = true
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	fakegitlab "contactsync/internal/fakes/gitlab"
 	fakezendesk "contactsync/internal/fakes/zendesk"
@@ -87,8 +88,8 @@ schedule:
   hooks: 0s
 serve:
   grace: %s
-  lease: 2s
-`, server.URL, gitlabToken, desk.URL, deskToken, base64.StdEncoding.EncodeToString(key[:]), grace)
+  lease: %s
+`, server.URL, gitlabToken, desk.URL, deskToken, base64.StdEncoding.EncodeToString(key[:]), grace, leaseTime)
 	if err := os.WriteFile(filepath.Join(w.dir, "contactsync.yaml"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -222,6 +223,18 @@ func (w *world) deskIsRight() {
 	}
 	for _, violation := range w.desk.Violations() {
 		w.Errorf("the desk saw what it never should: %s", violation)
+	}
+}
+
+// waitFor waits for what must happen.
+func (w *world) waitFor(what string, happened <-chan struct{}) {
+	w.Helper()
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	select {
+	case <-happened:
+	case <-limit.C:
+		w.Fatalf("waiting for %s took too long", what)
 	}
 }
 

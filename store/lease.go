@@ -182,16 +182,23 @@ func (h *hold) renew(ctx context.Context, age time.Duration) error {
 	if now.Sub(h.renewed) < age {
 		return nil
 	}
+	doing := fmt.Sprintf("renewing the lease of project %d", h.project)
+	// A connection that is dead without anybody knowing must not cost the lease: there is time for another one.
+	bounded, cancel := context.WithTimeout(ctx, ttl/3)
+	defer cancel()
 	var ours int64
-	err := h.store.write(ctx, fmt.Sprintf("renewing the lease of project %d", h.project), func(tx tx) error {
-		clock, err := h.store.leaseClock(ctx, tx)
+	err := h.store.write(bounded, doing, func(tx tx) error {
+		clock, err := h.store.leaseClock(bounded, tx)
 		if err != nil {
 			return err
 		}
-		ours, err = tx.exec(ctx, `UPDATE lease SET expires_at = $1 WHERE project = $2 AND fence = $3 AND expires_at > $4`,
+		ours, err = tx.exec(bounded, `UPDATE lease SET expires_at = $1 WHERE project = $2 AND fence = $3 AND expires_at > $4`,
 			clock+ttl.Milliseconds(), h.project, h.number, clock)
 		return err
 	})
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		err = explain(doing, errSilent)
+	}
 	if err != nil {
 		if !contactsync.IsCanceled(err) {
 			h.trouble = err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,12 @@ const (
 	connections = 16
 	// connectTimeout bounds one try to connect, unless the address says connect_timeout.
 	connectTimeout = 5 * time.Second
+	// pingTimeout bounds the question whether a connection that was idle is alive still, unless the address says
+	// pool_ping_timeout.
+	pingTimeout = 2 * time.Second
+	// answerTime bounds one transaction. Nothing here takes nearly as long; a connection whose other end vanished without
+	// a word does, for a quarter of an hour.
+	answerTime = 10 * time.Second
 	// idleLimit is how long a transaction of a process that is not heard of keeps what it has locked, unless the address
 	// says idle_in_transaction_session_timeout. A process that is frozen in the middle of one would otherwise make every
 	// other one refuse the hooks of that project for as long as it does not wake up. Shorter than hooks are waited for.
@@ -61,6 +68,9 @@ func openPool(ctx context.Context, address string, change func(*pgxpool.Config))
 	}
 	if settings.ConnConfig.ConnectTimeout == 0 {
 		settings.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	if settings.PingTimeout == 0 {
+		settings.PingTimeout = pingTimeout
 	}
 	change(settings)
 	return pgxpool.NewWithConfig(ctx, settings)
@@ -117,15 +127,37 @@ func (p *postgres) read(ctx context.Context, queries func(tx) error) error {
 	if p.void {
 		return nil
 	}
-	return pgx.BeginTxFunc(ctx, p.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly},
-		func(tx pgx.Tx) error { return queries(postgresTx{tx}) })
+	return p.transact(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, queries)
 }
 
 func (p *postgres) write(ctx context.Context, changes func(tx) error) error {
 	if p.view {
 		return ErrReadOnly
 	}
-	return pgx.BeginFunc(ctx, p.pool, func(tx pgx.Tx) error { return changes(postgresTx{tx}) })
+	return p.transact(ctx, pgx.TxOptions{}, changes)
+}
+
+var errSilent = errors.New("the database did not answer in time")
+
+// transact closes the connection when its time is over: that wakes whoever waits for it, the queue's statements too.
+func (p *postgres) transact(ctx context.Context, options pgx.TxOptions, do func(tx) error) error {
+	conn, err := p.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	var silent atomic.Bool
+	line := conn.Conn().PgConn().Conn()
+	watchdog := time.AfterFunc(answerTime, func() {
+		silent.Store(true)
+		line.Close()
+	})
+	defer watchdog.Stop()
+	err = pgx.BeginTxFunc(ctx, conn, options, func(tx pgx.Tx) error { return do(postgresTx{tx}) })
+	if err != nil && silent.Load() {
+		return errSilent
+	}
+	return err
 }
 
 func (p *postgres) close() error {
@@ -205,6 +237,8 @@ func isConnect(err error) bool {
 func postgresRemedy(err error) string {
 	state := sqlState(err)
 	switch {
+	case errors.Is(err, errSilent):
+		return "Look whether the store's database is overloaded, or cannot be reached from here; nothing that was stored is lost."
 	case strings.HasPrefix(state, "28"), state == "3D000":
 		return "Check the user, the password and the name of the database in the store's address."
 	case state == "42501", state == "25006":

@@ -600,17 +600,20 @@ func TestUnprovenRemoval(t *testing.T) {
 	}
 }
 
-// A cancelled run is named as what it is: nobody's defect.
+// A cancelled run is named as what it is: nobody's defect, whether a step tells that it was cancelled or why.
 func TestCancelled(t *testing.T) {
-	b := newBench()
-	b.list("new@example.com")
-	ctx, cancel := context.WithCancel(t.Context())
-	b.desk.failMembers = context.Canceled
-	cancel()
-	run := b.pipeline().Sync(ctx, "7", contactsync.TriggerCommand)
-	wantStatus(t, run, contactsync.StatusFailed)
-	if run.Error.Who != contactsync.WhoNobody || run.Error.Retry != contactsync.RetrySoon {
-		t.Errorf("error = %+v", run.Error)
+	why := errors.New("the process is to end")
+	for _, err := range []error{context.Canceled, fmt.Errorf("reading: %w", why)} {
+		b := newBench()
+		b.list("new@example.com")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		b.desk.failMembers = err
+		cancel(why)
+		run := b.pipeline().Sync(ctx, "7", contactsync.TriggerCommand)
+		wantStatus(t, run, contactsync.StatusFailed)
+		if run.Error.Who != contactsync.WhoNobody || run.Error.Retry != contactsync.RetrySoon || !strings.Contains(run.Error.Detail, why.Error()) {
+			t.Errorf("error = %+v", run.Error)
+		}
 	}
 }
 

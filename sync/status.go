@@ -1,8 +1,8 @@
 package sync
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -108,10 +108,13 @@ func allFailed(plan Plan) error {
 
 // interrupted names the end of a run that was told to stop, so that nobody takes it for a defect.
 func interrupted(ctx context.Context, err error) error {
-	if err == nil || ctx.Err() == nil || !contactsync.IsCanceled(err) {
+	if err == nil || ctx.Err() == nil {
 		return err
 	}
-	why := cmp.Or(context.Cause(ctx), ctx.Err())
+	why := context.Cause(ctx)
+	if !contactsync.IsCanceled(err) && !errors.Is(err, why) {
+		return err
+	}
 	if contactsync.ClassOf(why) != contactsync.ClassInternal {
 		return why
 	}
