@@ -268,7 +268,11 @@ func (c Config) Missing(purpose Purpose) (problems []Problem) {
 	}
 	for _, k := range keysOf(&c) {
 		if slices.Contains(missing, k.path) {
-			problems = append(problems, Problem{Key: k.path, Variable: k.variable(), Message: "is missing", Remedy: howToGive(k)})
+			remedy := howToGive(k)
+			if k.path == "webhook.signing_token" {
+				remedy += " webhook.token, webhook.trigger_token or webhook.master_key will do as well."
+			}
+			problems = append(problems, Problem{Key: k.path, Variable: k.variable(), Message: "is missing", Remedy: remedy})
 		}
 	}
 	return problems

@@ -19,7 +19,7 @@ func lockFile(path string) (release func() error, err error) {
 	err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		err = &contactsync.Error{
-			Class: contactsync.ClassInternal, Detail: fmt.Sprintf("another process works on this store: it holds %s", path),
+			Class: contactsync.ClassInternal, Detail: fmt.Sprintf("another process works on this store: it holds %s", path), Err: ErrTaken,
 			Who: contactsync.WhoOperator, Retry: contactsync.RetryNo,
 			Remedy: "Let one contactsync serve run on an SQLite store, or use a PostgreSQL for several.",
 		}

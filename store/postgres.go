@@ -245,7 +245,7 @@ func postgresRemedy(err error) string {
 		return "Let the store's user read and write its database: it needs the right to create tables there."
 	case state == "53100":
 		return makeRoom
-	case isConnect(err), strings.HasPrefix(state, "57P"), strings.HasPrefix(state, "08"), strings.HasPrefix(state, "53"):
+	case isConnect(err), pgconn.Timeout(err), strings.HasPrefix(state, "57P"), strings.HasPrefix(state, "08"), strings.HasPrefix(state, "53"):
 		return "Check that the PostgreSQL of the store is up and can be reached; nothing that was stored is lost."
 	}
 	return ""

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -314,7 +315,7 @@ func (q *riverQueue[D, T]) work(ctx context.Context, options WorkOptions, handle
 		// Beat is quicker, by the leases. This is for what it cannot see.
 		RescueStuckJobsAfter: 2 * options.Timeout,
 		RetryPolicy:          retryPolicy{},
-		Logger:               slog.New(onlyWarnings{options.Log.Handler()}),
+		Logger:               newRiverLog(options.Log),
 	})
 	if err != nil {
 		return nil, err
@@ -333,11 +334,33 @@ const (
 	fetchPoll = time.Second
 )
 
-// onlyWarnings keeps River from telling of itself.
-type onlyWarnings struct{ slog.Handler }
+// riverLog lets of what River says only warnings through, and each of them once a minute: it repeats itself several
+// times a second while the store is away.
+type riverLog struct {
+	slog.Handler
+	mu   *sync.Mutex
+	said map[string]time.Time // by message
+}
 
-func (h onlyWarnings) Enabled(ctx context.Context, level slog.Level) bool {
+func newRiverLog(log *slog.Logger) *slog.Logger {
+	return slog.New(riverLog{log.Handler(), new(sync.Mutex), map[string]time.Time{}})
+}
+
+func (h riverLog) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= slog.LevelWarn && h.Handler.Enabled(ctx, level)
+}
+
+func (h riverLog) Handle(ctx context.Context, record slog.Record) error {
+	h.mu.Lock()
+	again := record.Time.Sub(h.said[record.Message]) < time.Minute
+	if !again {
+		h.said[record.Message] = record.Time
+	}
+	h.mu.Unlock()
+	if again {
+		return nil
+	}
+	return h.Handler.Handle(ctx, record)
 }
 
 // retryPolicy is for jobs that could not be settled: from one second, doubling to a minute.

@@ -27,6 +27,7 @@ var (
 	ErrAmbiguous = errors.New("several runs begin like this")
 	ErrReadOnly  = errors.New("the store was opened for reading alone")
 	ErrLeaseLost = errors.New("the project's lease was lost")
+	ErrTaken     = errors.New("another process works on the store")
 )
 
 // Options are what a store takes from its surroundings. The zero Options are ready to use.

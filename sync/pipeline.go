@@ -161,11 +161,13 @@ func (p *Pipeline) run(ctx context.Context, project contactsync.ProjectRef, trig
 		return p.record(ctx, run)
 	}
 	p.step("waiting for another run of the project, if one is under way")
+	begun := false
 	// What goes wrong inside is in the run. Hold itself fails only where the lease or the history does.
 	err = p.Store.Hold(ctx, id, func(ctx context.Context) error {
 		if err := p.Store.BeginRun(ctx, run); err != nil {
 			return err
 		}
+		begun = true
 		proposed, err := propose(ctx, id, &run)
 		if err == nil {
 			err = p.carryOut(ctx, id, run, &proposed)
@@ -174,6 +176,9 @@ func (p *Pipeline) run(ctx context.Context, project contactsync.ProjectRef, trig
 		run.Finished = p.Now().UTC()
 		return p.Store.FinishRun(context.WithoutCancel(ctx), run)
 	})
+	if !begun {
+		run.ID = "" // the history does not know it
+	}
 	if err != nil && run.Error == nil {
 		run.Error, run.Status = contactsync.FailureOf(interrupted(ctx, err)), contactsync.StatusFailed
 	}

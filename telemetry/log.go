@@ -3,7 +3,6 @@ package telemetry
 import (
 	"context"
 	"log/slog"
-	"strconv"
 
 	"contactsync"
 )
@@ -11,7 +10,10 @@ import (
 type runKey struct{}
 
 // runOf is the run that a context belongs to, as far as it may be shown.
-type runOf struct{ id, project string }
+type runOf struct {
+	id      string
+	project slog.Value
+}
 
 // WithRun returns a context whose log lines name the run and its project, see LogHandler. An id that is not known yet
 // is "". A project that is no number is named as "invalid": it is whatever somebody wrote.
@@ -19,11 +21,11 @@ func WithRun(ctx context.Context, id string, project contactsync.ProjectRef) con
 	return context.WithValue(ctx, runKey{}, runOf{id: id, project: projectName(project)})
 }
 
-func projectName(project contactsync.ProjectRef) string {
+func projectName(project contactsync.ProjectRef) slog.Value {
 	if id, ok := project.ID(); ok {
-		return strconv.FormatInt(id, 10)
+		return slog.Int64Value(id)
 	}
-	return "invalid"
+	return slog.StringValue("invalid")
 }
 
 // LogHandler returns a handler that adds the context's run and project to every line, at the level where the logger's
@@ -43,7 +45,7 @@ func (h logHandler) Handle(ctx context.Context, record slog.Record) error {
 		if run.id != "" {
 			record.AddAttrs(slog.String("run", run.id))
 		}
-		record.AddAttrs(slog.String("project", run.project))
+		record.AddAttrs(slog.Attr{Key: "project", Value: run.project})
 	}
 	return h.Handler.Handle(ctx, record)
 }

@@ -71,7 +71,7 @@ func newTraces(ctx context.Context, env []string, build Build, log *slog.Logger)
 // begin starts the span of a run. It has no parent: what the caller does beside it is not the run's.
 func (t *traces) begin(ctx context.Context, run contactsync.Run) (context.Context, trace.Span) {
 	return t.tracer.Start(ctx, "run", trace.WithNewRoot(), trace.WithAttributes(
-		attribute.String(attrProject, projectName(run.Project)),
+		attribute.String(attrProject, projectName(run.Project).String()),
 		attribute.String(attrTrigger, known(run.Trigger, triggers)),
 	))
 }

@@ -39,15 +39,15 @@ func TestRunLog(t *testing.T) {
 		Conflicts: []contactsync.Conflict{{Error: contactsync.ClassContactElsewhere}, {Error: contactsync.ClassContactElsewhere}},
 	})
 	ended := map[string]any{
-		"level": "WARN", "msg": "run ended", "run": "abcd", "project": "101", "trigger": "hook", "status": "partial", "duration_ms": 1500.0,
+		"level": "WARN", "msg": "run ended", "run": "abcd", "project": 101.0, "trigger": "hook", "status": "partial", "duration_ms": 1500.0,
 		"changes":  map[string]any{"create": 1.0, "add": 0.0, "rename": 0.0, "remove": 0.0, "held": 1.0, "conflicts": 2.0, "failed": 0.0},
 		"requests": map[string]any{"desk": 4.0, "gitlab": 1.0, "git": 2.0},
 		"items":    map[string]any{"removals_held": 1.0, "contact_elsewhere": 2.0},
 	}
 	want := []map[string]any{
-		{"level": "DEBUG", "msg": "run begins", "run": "abcd", "project": "101", "trigger": "hook"},
-		{"level": "DEBUG", "msg": "step begins", "run": "abcd", "project": "101", "step": "read"},
-		{"level": "WARN", "msg": "slow", "run": "abcd", "project": "101"},
+		{"level": "DEBUG", "msg": "run begins", "run": "abcd", "project": 101.0, "trigger": "hook"},
+		{"level": "DEBUG", "msg": "step begins", "run": "abcd", "project": 101.0, "step": "read"},
+		{"level": "WARN", "msg": "slow", "run": "abcd", "project": 101.0},
 		ended,
 	}
 	if got := lines.all(t); !reflect.DeepEqual(got, want) {
@@ -91,7 +91,7 @@ func TestLogHandler(t *testing.T) {
 	log.InfoContext(telemetry.WithRun(t.Context(), "r", "no number"), "two")
 	log.InfoContext(t.Context(), "three")
 	want := []map[string]any{
-		{"level": "INFO", "msg": "one", "part": "worker", "project": "7"},
+		{"level": "INFO", "msg": "one", "part": "worker", "project": 7.0},
 		{"level": "INFO", "msg": "two", "part": "worker", "project": "invalid", "run": "r"},
 		{"level": "INFO", "msg": "three", "part": "worker"},
 	}

@@ -39,6 +39,7 @@ var steps = map[string]string{
 	"reading all addresses of members whom the file does not list": "read_addresses",
 	"looking people up by address":                                 "look_people_up",
 	"checking whom a rename would touch":                           "check_renames",
+	"making sure of the organization":                              "confirm_organization",
 	"adding contacts":                                              "add",
 	"renaming contacts":                                            "rename",
 	"removing contacts":                                            "remove",

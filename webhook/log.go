@@ -27,6 +27,13 @@ func (r *Receiver) log(in *incoming, res result) {
 		}
 		level, text = slog.LevelWarn, "hook with no credential or a wrong one"
 		more = append(more, slog.Int("others_since", held))
+	case AnswerInvalid, AnswerTooLarge, AnswerTimeout, AnswerAborted:
+		held, ok := r.broken.pass(in.arrived)
+		if !ok {
+			return
+		}
+		level = slog.LevelWarn
+		more = append(more, slog.Int("others_since", held))
 	case AnswerUnavailable:
 		held, ok := r.unavailable.pass(in.arrived)
 		if !ok {

@@ -92,7 +92,7 @@ type Receiver struct {
 	waiting chan struct{}
 	mux     *http.ServeMux
 
-	unauthorized, unavailable gate
+	unauthorized, broken, unavailable gate
 }
 
 // New returns a receiver. It fails without an Intake, without any credential, and with one that cannot be right; the

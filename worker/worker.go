@@ -58,6 +58,7 @@ type Worker struct {
 
 	stopOnce gosync.Once
 	stopErr  error
+	life     context.Context // of the beat and of chores
 	stop     context.CancelFunc
 	beating  chan struct{} // closed when the beat has ended
 	workers  *store.Workers
@@ -93,6 +94,7 @@ func (unwatched) Finish(contactsync.Run) {}
 
 // Start begins to work. It returns once jobs are taken, and does not end when the context does: see Stop.
 func (w *Worker) Start(ctx context.Context) error {
+	w.life, w.stop = context.WithCancel(context.WithoutCancel(ctx))
 	workers, err := w.Store.Work(ctx, store.WorkOptions{
 		Runs: w.Runs, Resyncs: w.Runs, Chores: len(store.Chores), Timeout: w.RunTime, Log: w.Log,
 	}, w.do)
@@ -100,11 +102,10 @@ func (w *Worker) Start(ctx context.Context) error {
 		return err
 	}
 	w.workers = workers
-	beating, stop := context.WithCancel(context.WithoutCancel(ctx))
-	w.stop, w.beating = stop, make(chan struct{})
+	w.beating = make(chan struct{})
 	go func() {
 		defer close(w.beating)
-		w.beat(beating)
+		w.beat(w.life)
 	}()
 	close(w.started)
 	return nil
@@ -136,6 +137,10 @@ func (w *Worker) do(ctx context.Context, job store.Job) error {
 	case store.KindResync:
 		return w.resync(ctx, job)
 	default:
+		// A chore may wait for minutes, and can be begun again at any time: it does not keep the process from stopping.
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(w.life, cancel)()
 		return w.chore(ctx, job.Chore)
 	}
 }

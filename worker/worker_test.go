@@ -127,6 +127,13 @@ func TestSweep(t *testing.T) {
 	}
 	r = w.start(nightly)
 	sweep()
+	for over := false; !over; r.beat() {
+		open, err := w.OpenSweep(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		over = open.ID == ""
+	}
 	r.stop()
 	r = w.start(nightly)
 	r.beat()
@@ -284,6 +291,13 @@ func TestHooks(t *testing.T) {
 				if run := w.next(); run.Trigger != contactsync.TriggerHook {
 					t.Errorf("the run is %+v", run)
 				}
+			}
+			for seen := false; !seen; r.beat() { // what is seen is remembered by the same chore
+				waiting, err := w.HooksToLookAt(t.Context(), w.clock.Now().Add(-time.Hour), 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				seen = len(waiting) == 0
 			}
 			r.stop()
 			if len(h.woken) != test.woken || len(w.ended) > 0 {

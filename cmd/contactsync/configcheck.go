@@ -95,7 +95,22 @@ func (p *program) tryAll(ctx context.Context, settings config.Config, watch *pro
 	watch.Step("trying GitLab")
 	detail, err := p.checkToken(ctx, forge)
 	watch.Step("trying the desk")
-	return []check{tried("store", "can be written", storing), tried("gitlab", detail, err), tried("zendesk", "lets us in", desk.Check(ctx))}, nil
+	return append([]check{tried("store", "can be written", storing), tried("gitlab", detail, err), tried("zendesk", "lets us in", desk.Check(ctx))}, webhookCheck(settings)...), nil
+}
+
+// webhookCheck tells what the service would still need. It is nothing wrong where nobody means to run it.
+func webhookCheck(settings config.Config) []check {
+	var lacking []string
+	for _, missing := range settings.Missing(config.ForServe) {
+		lacking = append(lacking, missing.Key+" "+missing.Message+": "+missing.Remedy)
+	}
+	detail := "hooks can be received"
+	if len(lacking) > 0 {
+		detail = "contactsync serve would not start: " + strings.Join(lacking, " ")
+	} else if settings.Webhook.URL == "" {
+		detail += "; without webhook.url, deliveries that never arrive are not looked for"
+	}
+	return []check{tried("webhook", detail, nil)}
 }
 
 func (p *program) tryStore(ctx context.Context, settings config.Config) error {

@@ -65,7 +65,7 @@ func TestConfigCheckTriesCredentials(t *testing.T) {
 		t.Helper()
 		var document checked
 		w.json(&document, "config", "check").ends(status)
-		if len(document.Checks) != 3 || document.Valid != (len(failing) == 0) {
+		if len(document.Checks) != 4 || document.Valid != (len(failing) == 0) {
 			t.Fatalf("got %+v", document)
 		}
 		for _, c := range document.Checks {
@@ -75,7 +75,7 @@ func TestConfigCheckTriesCredentials(t *testing.T) {
 		}
 	}
 	try(0)
-	w.run("config", "check").ends(0).says("store    ok", "gitlab   ok", "scopes api", "zendesk  ok")
+	w.run("config", "check").ends(0).says("store    ok", "gitlab   ok", "scopes api", "zendesk  ok", "serve would not start", "webhook.master_key")
 	w.set("CONTACTSYNC_GITLAB_TOKEN=wrong", "CONTACTSYNC_ZENDESK_CLIENT_SECRET=wrong")
 	try(1, "gitlab", "zendesk")
 	w.run("config", "check").ends(1).says("(repository_unreachable)", "(desk_unauthorized)")
@@ -91,9 +91,9 @@ func TestConfigCheckTriesCredentials(t *testing.T) {
 func TestStoreOfAnotherVersion(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.set("CONTACTSYNC_STORE=postgres://db.example.com/contactsync")
+	w.set("CONTACTSYNC_STORE=postgres://db.example.com:port/contactsync")
 	for _, command := range [][]string{{"sync", "101"}, {"plan", "101"}, {"runs"}, {"config", "check"}} {
-		w.run(command...).ends(2).says("store cannot be used", "sqlite:PATH")
+		w.run(command...).ends(2).says("store cannot be used", "postgres://USER@HOST")
 	}
 }
 

@@ -64,8 +64,8 @@ quarantined: it has failed for the same reason for a day, and is tried every few
 			return p.runs(cmd, filter)
 		},
 	}
-	cmd.Flags().StringVar(&flags.status, "status", "", "only runs that ended with this `STATUS`")
-	cmd.Flags().StringVar(&flags.class, "class", "", "only runs that failed with this `CLASS` of error")
+	cmd.Flags().StringVar(&flags.status, "status", "", "only runs that ended with this `STATUS`: succeeded, unchanged, partial, held, failed or running")
+	cmd.Flags().StringVar(&flags.class, "class", "", "only runs that failed with this `CLASS` of error, such as no_org_found")
 	cmd.Flags().StringVar(&flags.since, "since", "", "only runs since this `TIME`: 36h, 7d, 2026-01-31 or 2026-01-31T12:00:00Z")
 	cmd.Flags().StringVar(&flags.until, "until", "", "only runs that started before this `TIME`")
 	cmd.Flags().IntVar(&flags.limit, "limit", defaultRunsLimit, "at most `N` runs")
@@ -85,7 +85,7 @@ func (p *program) runsFilter(cmd *cobra.Command, args []string, flags runsFlags)
 		contactsync.StatusHeld, contactsync.StatusFailed, contactsync.StatusRunning,
 	}
 	if !slices.Contains(statuses, filter.Status) {
-		return filter, usagef(cmd, "%q is no status of a run", flags.status)
+		return filter, usagef(cmd, "%q is no status of a run: they are succeeded, unchanged, partial, held, failed and running", flags.status)
 	}
 	isClass := func(info contactsync.ClassInfo) bool { return info.Class == filter.Class }
 	if filter.Class != "" && !slices.ContainsFunc(contactsync.Classes(), isClass) {
@@ -152,6 +152,9 @@ func (p *program) runs(cmd *cobra.Command, filter store.Filter) error {
 	return p.answer(document, func(w *strings.Builder) {
 		writeStandings(w, standings)
 		writeRuns(w, runs)
+		if path, ok := p.missingStore(); ok {
+			fmt.Fprintf(w, "There is no store at %s yet.\n", printable(path))
+		}
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,6 +65,7 @@ type daemon struct {
 	health    *telemetry.Health
 	worker    *worker.Worker
 	server    *http.Server
+	stopping  atomic.Bool
 	served    chan error // the end of serving
 	address   string     // where hooks are taken, once started
 }
@@ -102,9 +104,7 @@ func (p *program) newDaemon(ctx context.Context, settings config.Config, log *sl
 	if err != nil {
 		return nil, err
 	}
-	if err := p.checkAtStart(ctx, d, forge); err != nil {
-		return nil, err
-	}
+	p.checkAtStart(ctx, d, forge)
 	d.health = telemetry.NewHealth(telemetry.HealthOptions{Log: log, Now: p.Now, Checks: []telemetry.Check{
 		{Name: "store", Probe: d.store.Ping},
 		{Name: "gitlab", Probe: func(ctx context.Context) error { return p.tokenWorks(ctx, forge) }},
@@ -120,7 +120,7 @@ func (p *program) newDaemon(ctx context.Context, settings config.Config, log *sl
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	receiver.Register(mux)
+	mux.Handle("/", d.unlessStopping(receiver))
 	mux.Handle("GET /healthz", d.health.Live())
 	mux.Handle("GET /readyz", d.health.Ready())
 	mux.Handle("GET /metrics", d.telemetry.Metrics.Handler())
@@ -129,24 +129,31 @@ func (p *program) newDaemon(ctx context.Context, settings config.Config, log *sl
 	return d, nil
 }
 
-// checkAtStart tries the credentials. Those that are refused end the program, all of them named at once. A system that
-// does not answer does not: hooks can be taken meanwhile, and nothing of them is lost.
-func (p *program) checkAtStart(ctx context.Context, d *daemon, forge tokenChecker) error {
-	var refused []error
-	for name, err := range map[string]error{"gitlab": p.tokenWorks(ctx, forge), "zendesk": d.desk.Check(ctx)} {
-		switch {
-		case err == nil:
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, errTokenUnfit), errors.Is(err, gitlab.ErrTokenRefused), contactsync.ClassOf(err) == contactsync.ClassDeskUnauthorized:
-			refused = append(refused, fmt.Errorf("%s: %w", name, err))
-		default:
+// checkAtStart tries the credentials, and tells of all that is wrong with them. It keeps nobody from starting: hooks can
+// be taken meanwhile, and of those nothing is lost. The service is not ready until they work.
+func (p *program) checkAtStart(ctx context.Context, d *daemon, forge tokenChecker) {
+	for _, system := range []struct {
+		name string
+		try  func(context.Context) error
+	}{{"gitlab", func(ctx context.Context) error { return p.tokenWorks(ctx, forge) }}, {"desk", d.desk.Check}} {
+		if err := system.try(ctx); err != nil && ctx.Err() == nil {
 			failure := contactsync.FailureOf(err)
-			d.log.Warn("a system cannot be reached; hooks are taken, and runs wait", "system", name,
+			d.log.Error("a system does not let us in; hooks are taken, and runs wait", "system", system.name,
 				"class", failure.Class, "error", failure.Detail, "remedy", failure.Remedy)
 		}
 	}
-	return errors.Join(refused...)
+}
+
+// unlessStopping refuses hooks from the moment on that the process is to end; probes and metrics are answered to the last.
+func (d *daemon) unlessStopping(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if d.stopping.Load() {
+			w.Header().Set("Retry-After", "30")
+			http.Error(w, `{"error":"stopping"}`, http.StatusServiceUnavailable)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // newReceiver lets the configured credentials in.
@@ -234,14 +241,16 @@ const connections = 1000
 func (d *daemon) start(ctx context.Context) error {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", d.settings.Webhook.Listen)
 	if err != nil {
-		return &contactsync.Error{
-			Class: contactsync.ClassInternal, Detail: fmt.Sprintf("listening for hooks on %s: %v", d.settings.Webhook.Listen, err), Err: err,
-			Who: contactsync.WhoOperator, Retry: contactsync.RetryNo,
+		return wrong("webhook.listen", &contactsync.Error{
+			Class: contactsync.ClassInternal, Detail: err.Error(), Err: err,
 			Remedy: "Set webhook.listen to an address of this machine that nobody else uses.",
-		}
+		})
 	}
 	listener = netutil.LimitListener(listener, connections)
 	if err := d.worker.Start(ctx); err != nil {
+		if errors.Is(err, store.ErrTaken) {
+			err = wrong("store", err)
+		}
 		return errors.Join(err, listener.Close())
 	}
 	d.served, d.address = make(chan error, 1), listener.Addr().String()
@@ -259,26 +268,32 @@ func (d *daemon) serve(ctx context.Context) error {
 		d.served <- http.ErrServerClosed
 	}
 	d.log.Info("stopping: no further hooks are taken", "grace", d.settings.Serve.Grace.String())
+	d.stopping.Store(true)
 	d.health.Stopping()
 	soft, cancelSoft := context.WithTimeout(context.WithoutCancel(ctx), d.settings.Serve.Grace*3/4)
 	defer cancelSoft()
 	hard, cancelHard := context.WithTimeout(context.WithoutCancel(ctx), d.settings.Serve.Grace)
 	defer cancelHard()
-	if d.server.Shutdown(soft) != nil {
+	if err := d.worker.Stop(soft, hard); err != nil {
+		failed = errors.Join(failed, fmt.Errorf("waiting for runs under way: %w", err))
+	}
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+	defer cancel()
+	if d.server.Shutdown(closing) != nil {
 		failed = errors.Join(failed, d.server.Close())
 	}
 	if err := <-d.served; !errors.Is(err, http.ErrServerClosed) {
 		failed = errors.Join(failed, err)
 	}
-	if err := d.worker.Stop(soft, hard); err != nil {
-		failed = errors.Join(failed, fmt.Errorf("waiting for runs under way: %w", err))
-	}
 	d.log.Info("stopped")
 	return failed
 }
 
-// flushTime bounds the sending of the last traces.
-const flushTime = 5 * time.Second
+// closeTime bounds the end of requests under way, and flushTime the sending of the last traces.
+const (
+	closeTime = 2 * time.Second
+	flushTime = 5 * time.Second
+)
 
 func (d *daemon) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), flushTime)

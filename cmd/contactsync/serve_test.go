@@ -141,7 +141,7 @@ func TestServe(t *testing.T) {
 			s.hook()
 			w.push([]contactsync.Contact{contact("Ada Lovelace", "ada@example.com"), contact("Mary Somerville", "mary@example.com")})
 			line := s.until("run ended")
-			if line["status"] != "succeeded" || line["project"] != fmt.Sprint(project) || line["run"] == nil || line["trigger"] != "hook" {
+			if line["status"] != "succeeded" || fmt.Sprint(line["project"]) != fmt.Sprint(project) || line["run"] == nil || line["trigger"] != "hook" {
 				t.Errorf("the log says %v", line)
 			}
 			w.hasExactly([]contactsync.Contact{contact("Ada Lovelace", "ada@example.com"), contact("Mary Somerville", "mary@example.com")})
@@ -227,8 +227,8 @@ func TestServeTriesAgain(t *testing.T) {
 	w.run("runs", "--until", "tomorrow").ends(2).says("--until")
 }
 
-// Configuration that is missing, and credentials that are refused, are named at once; a system that does not answer
-// keeps nobody from taking hooks.
+// Configuration that is missing ends the service. Credentials that are refused, and a system that does not answer, are
+// named at once and keep nobody from taking hooks; the service is not ready then.
 func TestServeChecksAtStart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -236,18 +236,25 @@ func TestServeChecksAtStart(t *testing.T) {
 	w.run("serve").ends(2).says("CONTACTSYNC_GITLAB_TOKEN", "CONTACTSYNC_ZENDESK_CLIENT_SECRET", "CONTACTSYNC_WEBHOOK_SIGNING_TOKEN")
 
 	w = newWorld(t)
-	w.set("CONTACTSYNC_GITLAB_TOKEN=wrong", "CONTACTSYNC_ZENDESK_CLIENT_SECRET=wrong", "CONTACTSYNC_WEBHOOK_TOKEN="+hookToken,
-		"CONTACTSYNC_WEBHOOK_LISTEN=127.0.0.1:0")
-	w.run("serve").ends(1).says("gitlab: ", "refuses the token", "zendesk: ")
+	w.set("CONTACTSYNC_GITLAB_TOKEN=wrong", "CONTACTSYNC_ZENDESK_CLIENT_SECRET=wrong")
+	s := w.serve()
+	for _, want := range []string{"refuses the token", "desk_unauthorized", `"system":"desk"`, `"system":"gitlab"`} {
+		if !strings.Contains(s.log.String(), want) {
+			t.Errorf("the log does not say %s:\n%s", want, s.log.String())
+		}
+	}
+	if status, body := s.get("/readyz"); status != http.StatusServiceUnavailable {
+		t.Errorf("/readyz with refused credentials: %d %s", status, body)
+	}
 
 	// What it warns of is in its log like everything else: until fails for a line that is no JSON.
 	w = newWorldWithToken(t, "agent@example.com", secret)
 	w.set("CONTACTSYNC_GITLAB_URL=http://127.0.0.1:1")
-	s := w.serve()
+	s = w.serve()
 	if status, body := s.get("/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "gitlab") {
 		t.Errorf("/readyz: %d %s", status, body)
 	}
-	if !strings.Contains(s.log.String(), "cannot be reached") {
+	if !strings.Contains(s.log.String(), "does not let us in") {
 		t.Errorf("the log does not say that GitLab cannot be reached:\n%s", s.log.String())
 	}
 }
@@ -258,9 +265,9 @@ func TestServeAlone(t *testing.T) {
 	w := newWorld(t)
 	s := w.serve()
 	w.set("CONTACTSYNC_WEBHOOK_TOKEN="+hookToken, "CONTACTSYNC_WEBHOOK_LISTEN=127.0.0.1:0")
-	w.run("serve").ends(1).says("another process works on this store")
+	w.run("serve").ends(2).says("another process works on this store")
 	w.set("CONTACTSYNC_WEBHOOK_LISTEN=" + strings.TrimPrefix(s.url, "http://"))
-	w.run("serve").ends(1).says("listening for hooks", "webhook.listen")
+	w.run("serve").ends(2).says("address already in use", "webhook.listen")
 }
 
 // Pushes that GitLab could not deliver, until it disabled the hook, are made good, and the hook is enabled again.

@@ -5,8 +5,11 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
+	"io/fs"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -69,7 +72,11 @@ func (p *program) configuration(purpose config.Purpose) (config.Config, error) {
 	for _, warning := range settings.Warnings() {
 		p.log().Warn(warning.String())
 	}
-	for _, missing := range settings.Missing(purpose) {
+	missing := settings.Missing(purpose)
+	if slices.ContainsFunc(problems, func(wrong config.Problem) bool { return wrong.Key == "" && wrong.File != "" }) {
+		missing = nil // nothing of the file could be read, so what is in it is not known
+	}
+	for _, missing := range missing {
 		// A key whose file cannot be read, say, is wrong and not missing.
 		if !slices.ContainsFunc(problems, func(wrong config.Problem) bool { return strings.TrimSuffix(wrong.Key, "_file") == missing.Key }) {
 			problems = append(problems, missing)
@@ -218,6 +225,20 @@ func policyOf(c config.Config) sync.Policy {
 		HoldRemovals:    sync.Threshold(c.Sync.HoldRemovals),
 		HoldAdditions:   sync.Threshold(c.Sync.HoldAdditions),
 	}
+}
+
+// missingStore returns where the store would be, if it is a file that is not there.
+func (p *program) missingStore() (string, bool) {
+	settings, err := p.configuration(config.ForNothing)
+	path, isFile := strings.CutPrefix(settings.Store, "sqlite:")
+	if err != nil || !isFile {
+		return "", false
+	}
+	if absolute, err := filepath.Abs(path); err == nil {
+		path = absolute
+	}
+	_, err = os.Stat(path)
+	return path, errors.Is(err, fs.ErrNotExist)
 }
 
 // openHistory opens the store for reading alone.
