@@ -117,7 +117,7 @@ func TestStoreCannotBeWritten(t *testing.T) {
 			load.stop()
 			w.hooks.onlyUnavailable(t)
 			w.recovers(p)
-			w.allIsWell(p)
+			w.allIsWell()
 			p.stop()
 			t.Logf("%d deliveries stored, refused: %v", len(w.hooks.all()), w.hooks.refused)
 		})
@@ -231,6 +231,6 @@ func TestRightsAreTaken(t *testing.T) {
 	rights(0o755, 0o600)
 	p = w.start("worker")
 	w.recovers(p)
-	w.allIsWell(p)
+	w.allIsWell()
 	p.stop()
 }

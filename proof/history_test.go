@@ -96,6 +96,14 @@ func (w *world) settles(processes ...*process) {
 	}
 }
 
+// allIsWell checks everything that must hold once all is done.
+func (w *world) allIsWell() {
+	w.Helper()
+	w.nothingIsLost()
+	w.everyChangeWasAsked()
+	w.deskIsRight()
+}
+
 // nothingIsLost checks that every delivery that was answered with success is in the store, and was followed by a run
 // that began once it was there and that left nothing to be done; that no run was left open; and that the file is sound.
 func (w *world) nothingIsLost() {

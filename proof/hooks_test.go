@@ -131,9 +131,8 @@ func (h *hooks) all() []taken {
 	return append([]taken(nil), h.taken...)
 }
 
-// load is hooks and commits that come until stop is called.
+// load is hooks and commits that come until stop is called, or until nobody is there to take them.
 type load struct {
-	world *world
 	quit  chan struct{}
 	group sync.WaitGroup
 }
@@ -146,31 +145,35 @@ const (
 
 // load sends hooks about all projects to the processes, in turns, and commits now and then.
 func (w *world) load(random *mathrand.Rand, processes ...*process) *load {
-	l := &load{world: w, quit: make(chan struct{})}
+	l := &load{quit: make(chan struct{})}
+	send := func(random *mathrand.Rand, p *project) (answered bool) {
+		status, _ := w.hooks.send(processes[random.IntN(len(processes))].address, hookFor(p.id))
+		return status != 0
+	}
 	for range hookSenders {
-		l.every(hookEvery, mathrand.New(mathrand.NewPCG(random.Uint64(), 0)), func(random *mathrand.Rand) {
-			to := processes[random.IntN(len(processes))]
-			w.hooks.send(to.address, hookFor(w.projects[random.IntN(len(w.projects))].id))
+		l.every(hookEvery, mathrand.New(mathrand.NewPCG(random.Uint64(), 0)), func(random *mathrand.Rand) bool {
+			return send(random, w.projects[random.IntN(len(w.projects))])
 		})
 	}
-	l.every(commitEvery, mathrand.New(mathrand.NewPCG(random.Uint64(), 0)), func(random *mathrand.Rand) {
+	l.every(commitEvery, mathrand.New(mathrand.NewPCG(random.Uint64(), 0)), func(random *mathrand.Rand) bool {
 		p := w.projects[random.IntN(len(w.projects))]
 		p.commit()
-		w.hooks.send(processes[random.IntN(len(processes))].address, hookFor(p.id))
+		return send(random, p)
 	})
 	return l
 }
 
-func (l *load) every(interval time.Duration, random *mathrand.Rand, do func(*mathrand.Rand)) {
+// every does something at intervals for as long as it says so.
+func (l *load) every(interval time.Duration, random *mathrand.Rand, do func(*mathrand.Rand) bool) {
 	l.group.Go(func() {
 		ticker := time.NewTicker(interval)
 		defer ticker.Stop()
-		for {
+		for goesOn := true; goesOn; {
 			select {
 			case <-l.quit:
 				return
 			case <-ticker.C:
-				do(random)
+				goesOn = do(random)
 			}
 		}
 	})

@@ -45,9 +45,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 			w.hooks.again(p.address)
 			w.settles(p)
 			p.stop()
-			w.nothingIsLost()
-			w.everyChangeWasAsked()
-			w.deskIsRight()
+			w.allIsWell()
 			t.Logf("%d kills in %s, %d deliveries answered with success, %s runs (%s of them closed for the dead), %d writes to the desk",
 				rounds, took.Round(time.Second/10), len(w.hooks.all()), w.count(`SELECT COUNT(*) FROM run`),
 				w.count(`SELECT COUNT(*) FROM run WHERE error LIKE '%the process ended before%'`), len(w.ledger.all()))

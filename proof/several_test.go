@@ -36,7 +36,8 @@ func TestOneOfThreeIsKilled(t *testing.T) {
 	load.stop()
 	w.hooks.again(b.address)
 	w.settles(b, c)
-	w.allIsWell(a, b, c)
+	w.allIsWell()
+	w.nobodyOverlaps(a, b, c)
 	for _, p := range []*process{b, c} {
 		p.stop()
 	}
@@ -127,7 +128,8 @@ func TestFrozenInTheMiddleOfARun(t *testing.T) {
 	}
 	load.stop()
 	w.settles(a, b)
-	w.allIsWell(a, b)
+	w.allIsWell()
+	w.nobodyOverlaps(a, b)
 	a.stop()
 	b.stop()
 }
@@ -176,18 +178,10 @@ func TestFrozenInATransaction(t *testing.T) {
 	w.settles(frozen, other)
 	w.hooks.send(frozen.address, hookFor(w.projects[1].id))
 	w.settles(frozen, other)
-	w.allIsWell(frozen, other)
+	w.allIsWell()
+	w.nobodyOverlaps(frozen, other)
 	frozen.stop()
 	other.stop()
-}
-
-// allIsWell checks everything that must hold once all is done.
-func (w *world) allIsWell(processes ...*process) {
-	w.Helper()
-	w.nothingIsLost()
-	w.everyChangeWasAsked()
-	w.deskIsRight()
-	w.nobodyOverlaps(processes...)
 }
 
 // span is the time from the first write of a run to its last one.

@@ -52,7 +52,7 @@ func TestPostgreSQLUnreachable(t *testing.T) {
 				}
 			}
 			w.recovers(p)
-			w.allIsWell(p)
+			w.allIsWell()
 			p.stop()
 		})
 	}
@@ -74,7 +74,7 @@ func TestPostgreSQLVanishes(t *testing.T) {
 	load.stop()
 	w.recovers(p)
 	t.Logf("all is done %s later; refused meanwhile: %v", time.Since(began).Round(time.Millisecond), w.hooks.refused)
-	w.allIsWell(p)
+	w.allIsWell()
 	p.kill() // it would take leave of every dead connection for a quarter of a minute
 }
 
