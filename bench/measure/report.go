@@ -70,9 +70,11 @@ var page string
 // Render writes the report as a page of the documentation.
 func (r Report) Render(w io.Writer) error {
 	functions := template.FuncMap{
-		"cell": func(text string) string { return strings.ReplaceAll(text, "|", `\|`) },
-		"ms":   Milliseconds, "mb": Megabytes, "count": func(n int) string { return Count(int64(n)) },
-		"date": func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") },
+		"cell":  func(text string) string { return strings.ReplaceAll(text, "|", `\|`) },
+		"ms":    Milliseconds,
+		"gb":    func(bytes int64) string { return fmt.Sprintf("%.1f GB", float64(bytes)/1e9) },
+		"count": func(n int) string { return Count(int64(n)) },
+		"date":  func(t time.Time) string { return t.UTC().Format("2 January 2006, 15:04 UTC") },
 	}
 	parsed, err := template.New("report").Funcs(functions).Parse(page)
 	if err != nil {
