@@ -19,9 +19,10 @@ import (
 )
 
 const (
-	// postgresVariable names the address of a PostgreSQL server on which databases may be made; script/postgres sets it.
-	postgresVariable = "CONTACTSYNC_TEST_POSTGRES"
-	page             = "docs/performance.md"
+	// Postgres names the variable with the address of a PostgreSQL server on which databases may be made;
+	// script/postgres sets it.
+	Postgres = "CONTACTSYNC_TEST_POSTGRES"
+	page     = "docs/performance.md"
 	// cores are what both processes may use each, so that a larger machine says the same as the one that the limits are
 	// for.
 	cores = 2
@@ -94,8 +95,16 @@ type bench struct {
 	report  measure.Report
 }
 
-// run measures and reports, and returns the exit status.
-func run(ctx context.Context, o options, stdout, stderr io.Writer) int {
+// Run measures and reports, and returns the exit status. The address is that of a PostgreSQL server, or "".
+func Run(ctx context.Context, args []string, postgres string, stdout, stderr io.Writer) int {
+	o, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2
+	}
+	o.postgres = postgres
 	b := &bench{options: o, stderr: stderr}
 	if err := b.run(ctx, stdout); err != nil {
 		fmt.Fprintln(stderr, "bench:", err)
@@ -198,7 +207,7 @@ func (b *bench) onEachStore(ctx context.Context, figure string, do func(ctx cont
 	}
 	if b.postgres == "" {
 		b.report.Figures = append(b.report.Figures, measure.Figure{
-			Work: "the same on PostgreSQL", Measured: postgresVariable + " was not set", Verdict: measure.NotMeasured,
+			Work: "the same on PostgreSQL", Measured: Postgres + " was not set", Verdict: measure.NotMeasured,
 		})
 		return nil
 	}

@@ -21,7 +21,7 @@ import (
 func (b *bench) onPostgres(ctx context.Context, do func(address string) error) (err error) {
 	address, err := url.Parse(b.postgres)
 	if err != nil {
-		return fmt.Errorf("%s is no address", postgresVariable)
+		return fmt.Errorf("%s is no address", Postgres)
 	}
 	server, err := sql.Open("pgx", b.postgres)
 	if err != nil {
@@ -78,9 +78,12 @@ const (
 	owed       = `SELECT COUNT(*) FROM project WHERE wanted > done OR retry_at > 0`
 )
 
+// settleTime is how long runs may take to come to an end once no more hooks arrive.
+const settleTime = 2 * time.Minute
+
 // settled waits until no run is owed.
-func (l ledger) settled(ctx context.Context, most time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, most)
+func (l ledger) settled(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	for {
 		n, err := l.count(ctx, owed)

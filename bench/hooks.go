@@ -25,9 +25,6 @@ const (
 	stormHooks    = 5000
 	stormTime     = 10 * time.Second
 	stormRuns     = 2000
-
-	// settleTime is how long runs may take to come to an end once no more hooks arrive.
-	settleTime = 2 * time.Minute
 )
 
 // hooks measures how hooks are stored and answered while workers do the runs that follow from them.
@@ -53,7 +50,7 @@ func (b *bench) hooks(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if err := books.settled(ctx, settleTime); err != nil {
+			if err := books.settled(ctx); err != nil {
 				return err
 			}
 			stored, err := books.count(ctx, deliveries)
@@ -87,7 +84,7 @@ func (b *bench) warmUp(ctx context.Context, s *scene, service *service, books le
 	if _, err := b.load(ctx, s, service, measure.Arrivals(s.projects, time.Second), nil); err != nil {
 		return err
 	}
-	return books.settled(ctx, settleTime)
+	return books.settled(ctx)
 }
 
 // load sends hooks of one project after the other. before, if any, is called with each hook's number and project when it
@@ -132,7 +129,7 @@ func tally(counts map[string]int) string {
 
 // start measures how soon after its answer a hook's run begins, when there is nothing else to do.
 func (b *bench) start(ctx context.Context) error {
-	n := pick(b, startHooks, 20)
+	n := pick(b, startHooks, 10)
 	return b.onEachStore(ctx, "start", func(ctx context.Context, kind, store string) error {
 		b.say("start of runs: %d hooks one after the other, %s", n, kind)
 		s, err := newScene(ctx, n, hookContacts, false)
@@ -161,7 +158,7 @@ func (b *bench) start(ctx context.Context) error {
 				}
 				answered[project+1] = time.Now()
 			}
-			if err := books.settled(ctx, settleTime); err != nil {
+			if err := books.settled(ctx); err != nil {
 				return err
 			}
 			runs, _, err := books.runs(ctx, begin)
@@ -210,7 +207,7 @@ func (b *bench) storm(ctx context.Context) error {
 			if failed, first := measure.Failed(samples); failed > 0 {
 				return fmt.Errorf("%d hooks failed, the first with: %w", failed, first)
 			}
-			if err := books.settled(ctx, settleTime); err != nil {
+			if err := books.settled(ctx); err != nil {
 				return err
 			}
 			took := time.Since(begin)

@@ -52,11 +52,10 @@ func (b *bench) machine(ctx context.Context) (m measure.Machine, err error) {
 
 // fsync measures what the disk takes to keep four kilobytes.
 func (b *bench) fsync() (measure.Spread, error) {
-	file, err := os.CreateTemp(b.dir, "fsync-")
+	file, err := os.CreateTemp(b.dir, "fsync-") // which is removed with the folder
 	if err != nil {
 		return measure.Spread{}, err
 	}
-	defer os.Remove(file.Name())
 	defer file.Close()
 	block := make([]byte, 4096)
 	took := make([]time.Duration, pick(b, 1000, 100))

@@ -9,8 +9,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"os"
 	"os/signal"
 	"syscall"
@@ -27,13 +25,5 @@ func process() int {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
-	options, err := parse(os.Args[1:], os.Stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return 2
-	}
-	options.postgres = os.Getenv(postgresVariable)
-	return run(ctx, options, os.Stdout, os.Stderr)
+	return Run(ctx, os.Args[1:], os.Getenv(Postgres), os.Stdout, os.Stderr)
 }

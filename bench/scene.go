@@ -22,7 +22,7 @@ import (
 const (
 	forgeToken   = "bench-token"
 	client       = "bench-client"
-	clientSecret = "bench-client-secret" //nolint:gosec // no secret, see above
+	clientSecret = "bench-client-secret"
 )
 
 // scene is what a service works between: a desk with an organization for each project, and a forge whose files say the

@@ -42,7 +42,7 @@ func (b *bench) sweep(ctx context.Context) error {
 			return err
 		}
 		took := time.Since(begin)
-		if err := books.settled(ctx, settleTime); err != nil {
+		if err := books.settled(ctx); err != nil {
 			return err
 		}
 		if err := wait(ctx, idleTime); err != nil {
