@@ -77,14 +77,19 @@ func dsn(path, parameters string) string {
 }
 
 // sqliteFile is one file: one connection that writes, because SQLite has one writer, and some that read.
-type sqliteFile struct{ writer, reader *sql.DB }
+type sqliteFile struct {
+	writer, reader *sql.DB
+	// turn is held by whoever writes. Its waiters are served in their order; database/sql would pick one at random, and
+	// a hook that is unlucky again and again would wait long behind runs that are not in a hurry.
+	turn chan struct{}
+}
 
 func openSQLite(ctx context.Context, address string, options Options) (*Store, error) {
 	path, err := sqlitePath(address)
 	if err != nil {
 		return nil, err
 	}
-	file := new(sqliteFile)
+	file := &sqliteFile{turn: make(chan struct{}, 1)}
 	if err := file.open(ctx, path, options); err != nil {
 		return nil, errors.Join(explain("opening the store "+address, err), file.close())
 	}
@@ -140,6 +145,12 @@ func readOnce(ctx context.Context, db *sql.DB, queries func(tx) error) error {
 }
 
 func (f *sqliteFile) write(ctx context.Context, changes func(tx) error) error {
+	select {
+	case f.turn <- struct{}{}:
+		defer func() { <-f.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	tx, err := f.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return err
