@@ -113,11 +113,11 @@ func (f *sqliteFile) open(ctx context.Context, path string, options Options) (er
 	if err := createPrivate(path); err != nil {
 		return err
 	}
-	if f.writer, err = sql.Open("sqlite", dsn(path, writing)); err != nil {
+	if f.writer, err = openConnections(path, writing); err != nil {
 		return err
 	}
 	f.writer.SetMaxOpenConns(1)
-	if f.reader, err = sql.Open("sqlite", dsn(path, reading)); err != nil {
+	if f.reader, err = openConnections(path, reading); err != nil {
 		return err
 	}
 	f.reader.SetMaxOpenConns(4)
@@ -129,6 +129,14 @@ func (f *sqliteFile) open(ctx context.Context, path string, options Options) (er
 		return nil
 	}
 	return migrateSQLite(ctx, f.writer)
+}
+
+func openConnections(path, parameters string) (*sql.DB, error) {
+	connector, err := sqlite.NewConnector(dsn(path, parameters))
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(statements{connector}), nil
 }
 
 func (f *sqliteFile) read(ctx context.Context, queries func(tx) error) error {
