@@ -106,14 +106,14 @@ func Run(ctx context.Context, args []string, postgres string, stdout, stderr io.
 	}
 	o.postgres = postgres
 	b := &bench{options: o, stderr: stderr}
-	if err := b.run(ctx, stdout); err != nil {
-		fmt.Fprintln(stderr, "bench:", err)
-		return 1
-	}
+	err = b.run(ctx, stdout)
 	for _, f := range b.report.Figures {
 		b.say("%-12s %s: %s (%s)", f.Verdict, f.Work, f.Measured, f.Limit)
 	}
-	if b.report.Missed() {
+	if err != nil {
+		b.say("bench: %v", err)
+	}
+	if err != nil || b.report.Missed() {
 		return 1
 	}
 	return 0

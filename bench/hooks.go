@@ -62,10 +62,7 @@ func (b *bench) hooks(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			failed, first := measure.Failed(samples)
-			if first != nil {
-				b.say("  the first failure: %v", first)
-			}
+			failed := b.failures(samples)
 			spread := b.timed(fmt.Sprintf("hook to answer, %s, %d a second, from the moment it was meant to arrive", kind, hookRate), measure.Latencies(samples))
 			b.counted(fmt.Sprintf("%s: hooks sent, answered 202, in the store", kind), "%s, %s, %s",
 				measure.Count(int64(n)), measure.Count(int64(n-failed)), measure.Count(int64(stored)))
@@ -109,6 +106,15 @@ func (b *bench) load(ctx context.Context, s *scene, service *service, arrivals [
 		failed = ctx.Err()
 	}
 	return samples, failed
+}
+
+// failures counts the hooks that were not answered with success, and tells of the first.
+func (b *bench) failures(samples []measure.Sample) int {
+	failed, first := measure.Failed(samples)
+	if failed > 0 {
+		b.say("  %d hooks failed, the first with: %v", failed, first)
+	}
+	return failed
 }
 
 // tally writes counts for people, the word that comes first in the alphabet first.
@@ -204,9 +210,7 @@ func (b *bench) storm(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if failed, first := measure.Failed(samples); failed > 0 {
-				return fmt.Errorf("%d hooks failed, the first with: %w", failed, first)
-			}
+			failed := b.failures(samples)
 			if err := books.settled(ctx); err != nil {
 				return err
 			}
@@ -225,8 +229,8 @@ func (b *bench) storm(ctx context.Context) error {
 			b.timed(fmt.Sprintf("hook to answer, %s, storm of %d a second", kind, int(float64(n)/lasting.Seconds())), measure.Latencies(samples))
 			b.figure(fmt.Sprintf("%s hooks over %d projects in %.0f s, %s", measure.Count(int64(n)), stormProjects, lasting.Seconds(), kind),
 				fmt.Sprintf("no overlap, no project left behind, under %s runs", measure.Count(int64(limit))),
-				fmt.Sprintf("%d overlaps, %d left behind, %s runs", atDesk+inStore, left, measure.Count(int64(len(runs)))),
-				atDesk+inStore == 0 && left == 0 && len(runs) < limit)
+				fmt.Sprintf("%d overlaps, %d left behind, %s runs, %d hooks refused", atDesk+inStore, left, measure.Count(int64(len(runs))), failed),
+				atDesk+inStore == 0 && left == 0 && len(runs) < limit && failed == 0)
 			return nil
 		})
 	})
