@@ -105,3 +105,14 @@ func BenchmarkHold(b *testing.B) {
 		}
 	}
 }
+
+// Every hook is kept before it is answered.
+func BenchmarkAccept(b *testing.B) {
+	s := mustOpen(b, newAddress(b), store.Options{})
+	for n := 0; b.Loop(); n++ {
+		delivery := contactsync.Delivery{Project: int64(n%100) + 1, Key: fmt.Sprint(n), Event: "push"}
+		if _, err := s.Accept(b.Context(), delivery); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

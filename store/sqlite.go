@@ -77,14 +77,19 @@ func dsn(path, parameters string) string {
 }
 
 // sqliteFile is one file: one connection that writes, because SQLite has one writer, and some that read.
-type sqliteFile struct{ writer, reader *sql.DB }
+type sqliteFile struct {
+	writer, reader *sql.DB
+	// turn is held by whoever writes. Its waiters are served in their order; database/sql would pick one at random, and
+	// a hook that is unlucky again and again would wait long behind runs that are not in a hurry.
+	turn chan struct{}
+}
 
 func openSQLite(ctx context.Context, address string, options Options) (*Store, error) {
 	path, err := sqlitePath(address)
 	if err != nil {
 		return nil, err
 	}
-	file := new(sqliteFile)
+	file := &sqliteFile{turn: make(chan struct{}, 1)}
 	if err := file.open(ctx, path, options); err != nil {
 		return nil, errors.Join(explain("opening the store "+address, err), file.close())
 	}
@@ -108,11 +113,11 @@ func (f *sqliteFile) open(ctx context.Context, path string, options Options) (er
 	if err := createPrivate(path); err != nil {
 		return err
 	}
-	if f.writer, err = sql.Open("sqlite", dsn(path, writing)); err != nil {
+	if f.writer, err = openConnections(path, writing); err != nil {
 		return err
 	}
 	f.writer.SetMaxOpenConns(1)
-	if f.reader, err = sql.Open("sqlite", dsn(path, reading)); err != nil {
+	if f.reader, err = openConnections(path, reading); err != nil {
 		return err
 	}
 	f.reader.SetMaxOpenConns(4)
@@ -124,6 +129,14 @@ func (f *sqliteFile) open(ctx context.Context, path string, options Options) (er
 		return nil
 	}
 	return migrateSQLite(ctx, f.writer)
+}
+
+func openConnections(path, parameters string) (*sql.DB, error) {
+	connector, err := sqlite.NewConnector(dsn(path, parameters))
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(statements{connector}), nil
 }
 
 func (f *sqliteFile) read(ctx context.Context, queries func(tx) error) error {
@@ -140,6 +153,12 @@ func readOnce(ctx context.Context, db *sql.DB, queries func(tx) error) error {
 }
 
 func (f *sqliteFile) write(ctx context.Context, changes func(tx) error) error {
+	select {
+	case f.turn <- struct{}{}:
+		defer func() { <-f.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	tx, err := f.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return err

@@ -148,6 +148,7 @@ type account struct {
 	membershipIDs []int64
 	ofUser        map[int64][]int64 // membership ids
 	roster        map[int64]*roster
+	crowds        map[int64]crowd // by organization
 
 	owner   map[string]int64 // of each address of an active user, in lower case
 	blocked map[string]bool  // addresses that are taken although nobody has them
@@ -168,6 +169,7 @@ func newAccount() *account {
 		memberships:    map[int64]*membership{},
 		ofUser:         map[int64][]int64{},
 		roster:         map[int64]*roster{},
+		crowds:         map[int64]crowd{},
 		owner:          map[string]int64{},
 		blocked:        map[string]bool{},
 		users0:         firstUser,

@@ -12,6 +12,7 @@ type route struct {
 	resource  string
 	handle    func(*call) answer
 	anonymous bool
+	crowds    bool // shows of crowds at most that of the organization in its path, see AddCrowd
 	segments  []string
 }
 
@@ -24,7 +25,7 @@ const (
 
 // routes lists every endpoint there is; fixed words stand before the patterns that would swallow them.
 var routes = compile([]route{
-	{method: get, path: "account/settings", handle: (*call).accountSettings},
+	{method: get, path: "account/settings", handle: (*call).accountSettings, crowds: true},
 	{method: get, path: "organization_fields", resource: "organizations", handle: (*call).listOrganizationFields},
 	{method: get, path: "search", handle: (*call).search},
 
@@ -32,7 +33,7 @@ var routes = compile([]route{
 	{method: get, path: "job_statuses/show_many", handle: (*call).showManyJobs},
 	{method: get, path: "job_statuses/{job}", handle: (*call).showJob},
 
-	{method: get, path: "incremental/organizations", handle: (*call).exportOrganizations},
+	{method: get, path: "incremental/organizations", handle: (*call).exportOrganizations, crowds: true},
 	{method: get, path: "incremental/users/cursor", handle: (*call).exportUsers},
 
 	{method: get, path: "deleted_users", resource: "users", handle: (*call).listDeletedUsers},
@@ -57,7 +58,7 @@ var routes = compile([]route{
 	{method: get, path: "users/{user}/organization_memberships", resource: "organizations", handle: (*call).listUserMemberships},
 	{method: put, path: "users/{user}/organization_memberships/{membership}/make_default", resource: "organizations", handle: (*call).makeDefault},
 
-	{method: get, path: "organizations", resource: "organizations", handle: (*call).listOrganizations},
+	{method: get, path: "organizations", resource: "organizations", handle: (*call).listOrganizations, crowds: true},
 	{method: get, path: "organizations/show_many", resource: "organizations", handle: (*call).showManyOrganizations},
 	{method: get, path: "organizations/count", resource: "organizations", handle: (*call).countOrganizations},
 	{method: get, path: "organizations/search", resource: "organizations", handle: (*call).searchOrganizations},
@@ -65,9 +66,9 @@ var routes = compile([]route{
 	{method: get, path: "organizations/{organization}", resource: "organizations", handle: (*call).showOrganization},
 	{method: put, path: "organizations/{organization}", resource: "organizations", handle: (*call).updateOrganization},
 	{method: get, path: "organizations/{organization}/users", resource: "users", handle: (*call).listOrganizationUsers},
-	{method: get, path: "organizations/{organization}/users/count", resource: "users", handle: (*call).countOrganizationUsers},
+	{method: get, path: "organizations/{organization}/users/count", resource: "users", handle: (*call).countOrganizationUsers, crowds: true},
 	{method: get, path: "organizations/{organization}/related", resource: "organizations", handle: (*call).organizationRelated},
-	{method: get, path: "organizations/{organization}/organization_memberships", resource: "organizations", handle: (*call).listOrganizationMemberships},
+	{method: get, path: "organizations/{organization}/organization_memberships", resource: "organizations", handle: (*call).listOrganizationMemberships, crowds: true},
 
 	{method: get, path: "organization_memberships", resource: "organizations", handle: (*call).listMemberships},
 	{method: post, path: "organization_memberships", resource: "organizations", handle: (*call).createMembership},

@@ -70,6 +70,7 @@ func (s *Server) SetField(organization int64, key string, value any) {
 func (s *Server) DeleteOrganization(id int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.account.settleCrowds()
 	o := s.account.organization(id)
 	if o == nil {
 		return
@@ -107,6 +108,7 @@ func (s *Server) AddUser(u User) int64 {
 func (s *Server) UpdateUser(id int64, change func(*User)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.account.settleCrowds()
 	old := s.account.user(id)
 	if old == nil {
 		return
@@ -126,6 +128,7 @@ func (s *Server) UpdateUser(id int64, change func(*User)) {
 func (s *Server) Attach(user, organization int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.account.settleCrowds()
 	u := s.account.user(user)
 	if u == nil || !u.active || s.account.organization(organization) == nil || s.account.between(user, organization) != nil {
 		return
@@ -137,6 +140,7 @@ func (s *Server) Attach(user, organization int64) {
 func (s *Server) Detach(user, organization int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.account.settleCrowds()
 	if m := s.account.between(user, organization); m != nil {
 		s.account.detach(s.clock(), s.settings.SearchLag, m)
 	}
@@ -165,6 +169,7 @@ func (s *Server) Reindex() {
 func (s *Server) User(id int64) (User, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.account.settleCrowds()
 	u := s.account.user(id)
 	if u == nil {
 		return User{}, false
@@ -176,6 +181,7 @@ func (s *Server) User(id int64) (User, bool) {
 func (s *Server) UserByEmail(address string) (User, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.account.settleCrowds()
 	id, ok := s.account.owner[strings.ToLower(address)]
 	if !ok {
 		return User{}, false
@@ -187,6 +193,7 @@ func (s *Server) UserByEmail(address string) (User, bool) {
 func (s *Server) Users() []User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.account.settleCrowds()
 	all := make([]User, 0, len(s.account.userIDs))
 	for _, id := range s.account.userIDs {
 		all = append(all, s.state(s.account.user(id)))
@@ -198,6 +205,7 @@ func (s *Server) Users() []User {
 func (s *Server) MembersOf(organization int64) []User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.account.settleCrowds()
 	list := s.account.roster[organization]
 	if list == nil {
 		return nil

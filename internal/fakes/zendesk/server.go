@@ -202,7 +202,7 @@ func (s *Server) route(c *call) answer {
 	if !ok {
 		return limited
 	}
-	result := found.handle(c)
+	result := c.withCrowds(found)
 	for name, values := range header {
 		if result.header.Get(name) == "" {
 			result.header[name] = values
