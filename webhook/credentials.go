@@ -81,6 +81,7 @@ func isAmong(list []tokenHash, token string) bool {
 // Whether it holds for a body is for keyring.holds to say.
 type claim struct {
 	signature *signature // not nil: still to be verified
+	shared    bool       // the signature is one of a shared signing token, see weigh
 	project   int64      // the project whose derived token came along; 0 for none
 }
 
@@ -135,6 +136,18 @@ func (k keyring) derivedFor(token string) (project int64, ok bool) {
 // opensTrigger judges the token of a trigger address.
 func (k keyring) opensTrigger(token string) bool { return isAmong(k.triggers, token) }
 
+// weigh tries the shared signing tokens, which say nothing of a project, and reports false where no payload could make the
+// claim true any more: then the body need not be taken apart, which costs more than all the rest.
+func (k keyring) weigh(c claim, body []byte) (claim, bool) {
+	if c.signature == nil {
+		return c, true
+	}
+	for _, key := range k.signing {
+		c.shared = c.signature.madeWith(key, body) || c.shared
+	}
+	return c, c.shared || len(k.masters) > 0
+}
+
 // holds reports whether the claim is true of the body. A project's own credentials speak for that project alone;
 // GitLab's sample for a repository without commits, which never names the project that it comes from, is the only
 // exception. All keys are tried.
@@ -142,10 +155,7 @@ func (k keyring) holds(c claim, body []byte, p payload) bool {
 	if c.signature == nil {
 		return c.project == 0 || c.project == p.projectNumber() || p.isSample()
 	}
-	holds := false
-	for _, key := range k.signing {
-		holds = c.signature.madeWith(key, body) || holds
-	}
+	holds := c.shared
 	projects := []int64{p.projectNumber()}
 	if p.isSample() {
 		projects = append(projects, c.project)

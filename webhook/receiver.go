@@ -191,6 +191,9 @@ func (r *Receiver) hook(in *incoming) result {
 	if failure != nil {
 		return *failure
 	}
+	if claim, ok = r.keys.weigh(claim, body); !ok {
+		return result{answer: AnswerUnauthorized}
+	}
 	p, isObject := parsePayload(in.Header.Get("X-Gitlab-Event"), body)
 	if !r.keys.holds(claim, body, p) {
 		return result{answer: AnswerUnauthorized}

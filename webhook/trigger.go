@@ -28,6 +28,9 @@ func (r *Receiver) trigger(in *incoming) result {
 	if failure != nil {
 		return *failure
 	}
+	if claim, ok = r.keys.weigh(claim, body); !ok {
+		return result{answer: AnswerUnauthorized}
+	}
 	p, isObject := parsePayload(in.Header.Get("X-Gitlab-Event"), body)
 	if token == "" && !r.keys.opensTrigger(p.Token) || !r.keys.holds(claim, body, p) {
 		return result{answer: AnswerUnauthorized}
