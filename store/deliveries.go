@@ -95,16 +95,18 @@ func (s *Store) Want(ctx context.Context, trigger contactsync.Trigger, projects 
 }
 
 // want raises what is wanted of a project, and sees to it that a job meets it. The row is touched first: that makes
-// the end of a run, which looks for newer wishes, wait for this transaction or be seen by it.
+// the end of a run, which looks for newer wishes, wait for this transaction or be seen by it. Where a run was owed
+// already, its job is there, or the job that is running asks for the next one: most hooks of a busy hour cost no more.
 func (s *Store) want(ctx context.Context, tx tx, project int64, trigger contactsync.Trigger) (generation int64, err error) {
 	now := millis(s.options.Now())
+	var done int64
 	err = tx.row(ctx, `INSERT INTO project (project, wanted, done, wanted_at, wanted_by, run, status, error_class, ended_at, held,
 			failures, failing_since, retry_at) VALUES ($1, 1, 0, $2, $3, '', '', '', 0, 0, 0, 0, 0)
 		ON CONFLICT (project) DO UPDATE SET wanted = project.wanted + 1, wanted_by = excluded.wanted_by,
 			wanted_at = CASE WHEN project.wanted > project.done THEN project.wanted_at ELSE excluded.wanted_at END
-		RETURNING wanted`, project, now, string(trigger)).Scan(&generation)
-	if err != nil {
-		return 0, err
+		RETURNING wanted, done`, project, now, string(trigger)).Scan(&generation, &done)
+	if err != nil || generation-done > 1 {
+		return generation, err
 	}
 	return generation, s.queue.insert(ctx, tx, insertion{Job: Job{Kind: KindSync, Project: project}})
 }

@@ -277,8 +277,10 @@ func (p *Pipeline) consent(ctx context.Context, project int64, proposed proposal
 func (p *Pipeline) carryOut(ctx context.Context, project int64, run contactsync.Run, proposed *proposal) error {
 	plan := &proposed.plan
 	run.Changes, run.Conflicts, run.Digest, run.Remainder = plan.Changes(), plan.Conflicts, plan.Digest(), plan.Remainder()
-	if err := p.Store.PlanRun(ctx, run); err != nil {
-		return err
+	if len(run.Changes)+len(run.Conflicts) > 0 { // else there is no intent, and most runs of a sweep write one row less
+		if err := p.Store.PlanRun(ctx, run); err != nil {
+			return err
+		}
 	}
 	members, err := p.apply(ctx, run.ID, plan, proposed.members)
 	if err != nil {
