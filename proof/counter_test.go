@@ -38,9 +38,3 @@ func (c *counter) more(times int) <-chan struct{} {
 	c.waiting = append(c.waiting, w)
 	return w.reached
 }
-
-func (c *counter) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.n
-}
