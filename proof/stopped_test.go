@@ -45,6 +45,9 @@ func TestToldToEnd(t *testing.T) {
 				rows[0][0] != "failed" || !strings.Contains(rows[0][1], "the run was stopped before its end") {
 				t.Errorf("the history says of the run that was stopped: %v", rows)
 			}
+			if rows := w.ask(db, `SELECT project FROM project WHERE project = $1 AND wanted > done`, caught.project); len(rows) != 1 {
+				t.Error("the run that was stopped is not owed, and would wait for its next try")
+			}
 
 			p = w.start("worker")
 			began := time.Now()
