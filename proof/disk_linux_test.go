@@ -20,7 +20,7 @@ type diskFault struct {
 	name string
 	// prepare makes the folder ready, or says why this machine does not let us.
 	prepare    func(t *testing.T, dir string) error
-	begin, end func(t *testing.T, p *process, dir string)
+	begin, end func(w *world, p *process, dir string)
 	// lasts is how long it does so; leaseTime where nothing is said.
 	lasts time.Duration
 }
@@ -31,10 +31,16 @@ type diskFault struct {
 // Taking the rights away does nothing to a process that has its files open, and a file system cannot be made read-only
 // while it has; see TestRightsAreTaken.
 var diskFaults = []diskFault{
-	{name: "no file may grow", begin: func(t *testing.T, p *process, dir string) {
-		limit(t, p, sizeOf(t, filepath.Join(dir, "contactsync.db-wal"))+3*4096) // in the middle of a transaction
+	{name: "writes break off", begin: func(w *world, p *process, dir string) {
+		refused := w.hooks.unavailable.more(1)
+		limit(w, p, sizeOf(w, filepath.Join(dir, "contactsync.db-wal"))+3*4096) // in the middle of a transaction
+		select {
+		case <-refused:
+		case <-time.After(leaseTime): // the log has begun anew, and everything fits
+		}
+		limit(w, p, 0)
 	}, end: noLimit},
-	{name: "nothing may be written", begin: func(t *testing.T, p *process, _ string) { limit(t, p, 0) }, end: noLimit,
+	{name: "nothing may be written", begin: func(w *world, p *process, _ string) { limit(w, p, 0) }, end: noLimit,
 		// Within that the queue gives up on telling the database how its jobs ended.
 		lasts: 10 * time.Second},
 	{name: "the disk is full", prepare: func(t *testing.T, dir string) error {
@@ -47,21 +53,21 @@ var diskFaults = []diskFault{
 			})
 		}
 		return err
-	}, begin: func(t *testing.T, _ *process, dir string) {
+	}, begin: func(w *world, _ *process, dir string) {
 		file, err := os.Create(filepath.Join(dir, "others"))
 		if err != nil {
-			t.Fatal(err)
+			w.Fatal(err)
 		}
 		for err == nil {
 			_, err = file.Write(make([]byte, 64<<10))
 		}
 		if !errors.Is(err, syscall.ENOSPC) {
-			t.Errorf("filling the disk: %v", err)
+			w.Errorf("filling the disk: %v", err)
 		}
 		file.Close()
-	}, end: func(t *testing.T, _ *process, dir string) {
+	}, end: func(w *world, _ *process, dir string) {
 		if err := os.Remove(filepath.Join(dir, "others")); err != nil {
-			t.Error(err)
+			w.Error(err)
 		}
 	}},
 	{name: "files may not be changed", prepare: func(t *testing.T, dir string) error {
@@ -75,13 +81,13 @@ var diskFaults = []diskFault{
 			t.Cleanup(func() { unlockAll(t, dir) }) // before the folder is removed
 		}
 		return err
-	}, begin: func(t *testing.T, _ *process, dir string) {
-		for _, path := range storeFiles(t, dir) {
+	}, begin: func(w *world, _ *process, dir string) {
+		for _, path := range storeFiles(w, dir) {
 			if err := immutable(path, true); err != nil {
-				t.Fatal(err)
+				w.Fatal(err)
 			}
 		}
-	}, end: func(t *testing.T, _ *process, dir string) { unlockAll(t, dir) }},
+	}, end: func(w *world, _ *process, dir string) { unlockAll(w, dir) }},
 }
 
 // The store of a running process cannot be written for a while. Hooks are refused in a way that lets them come again,
@@ -104,7 +110,7 @@ func TestStoreCannotBeWritten(t *testing.T) {
 			w.waitFor("hooks to be stored", w.hooks.stored.more(60))
 			trap := w.ledger.hold(func(done write) bool { return len(done.joined) > 0 })
 			trap.caught(w)
-			fault.begin(t, p, dir)
+			fault.begin(w, p, dir)
 			over := time.After(cmp.Or(fault.lasts, leaseTime))
 			trap.open()
 			w.waitFor("hooks to be refused", w.hooks.unavailable.more(30))
@@ -112,7 +118,7 @@ func TestStoreCannotBeWritten(t *testing.T) {
 				t.Errorf("/readyz: %d %s", status, body)
 			}
 			<-over // nothing tells when a fault has lasted long enough
-			fault.end(t, p, dir)
+			fault.end(w, p, dir)
 			w.waitFor("hooks to be stored again", w.hooks.stored.more(30))
 			load.stop()
 			w.hooks.onlyUnavailable(t)
@@ -125,7 +131,7 @@ func TestStoreCannotBeWritten(t *testing.T) {
 }
 
 // limit lets no file of the process grow beyond the size, which is zero for no writing at all.
-func limit(t *testing.T, p *process, size uint64) {
+func limit(t testing.TB, p *process, size uint64) {
 	t.Helper()
 	var old unix.Rlimit
 	if err := unix.Prlimit(p.cmd.Process.Pid, unix.RLIMIT_FSIZE, nil, &old); err != nil {
@@ -137,12 +143,12 @@ func limit(t *testing.T, p *process, size uint64) {
 	}
 }
 
-func noLimit(t *testing.T, p *process, _ string) {
-	t.Helper()
-	limit(t, p, unix.RLIM_INFINITY)
+func noLimit(w *world, p *process, _ string) {
+	w.Helper()
+	limit(w, p, unix.RLIM_INFINITY)
 }
 
-func sizeOf(t *testing.T, path string) uint64 {
+func sizeOf(t testing.TB, path string) uint64 {
 	t.Helper()
 	file, err := os.Stat(path)
 	if err != nil {
@@ -151,7 +157,7 @@ func sizeOf(t *testing.T, path string) uint64 {
 	return uint64(file.Size())
 }
 
-func storeFiles(t *testing.T, dir string) []string {
+func storeFiles(t testing.TB, dir string) []string {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*"))
 	if err != nil {
@@ -160,7 +166,7 @@ func storeFiles(t *testing.T, dir string) []string {
 	return paths
 }
 
-func unlockAll(t *testing.T, dir string) {
+func unlockAll(t testing.TB, dir string) {
 	t.Helper()
 	for _, path := range storeFiles(t, dir) {
 		if err := immutable(path, false); err != nil {

@@ -25,13 +25,16 @@ func TestToldToEnd(t *testing.T) {
 				longest = max(longest, p.stop())
 				load.stop()
 			}
-			// The desk does not answer one of the runs until the process is gone.
+			// The desk does not answer one run until the process is gone. Nothing but the run itself asks for the next one.
 			p := w.start("worker")
-			load := w.load(random, p)
+			w.hooks.again(p.address)
+			w.settles(p)
+			x := w.projects[0]
+			x.commit()
 			trap := w.ledger.hold(func(done write) bool { return len(done.joined) > 0 })
+			w.hooks.send(p.address, hookFor(x.id))
 			caught := trap.caught(w)
 			took := p.stop()
-			load.stop()
 			if took < grace/2 {
 				t.Errorf("the process ended after %s, and did not wait for its run", took)
 			}
@@ -45,6 +48,9 @@ func TestToldToEnd(t *testing.T) {
 				rows[0][0] != "failed" || !strings.Contains(rows[0][1], "the run was stopped before its end") {
 				t.Errorf("the history says of the run that was stopped: %v", rows)
 			}
+			if rows := w.ask(db, `SELECT project FROM project WHERE project = $1 AND wanted > done`, caught.project); len(rows) != 1 {
+				t.Error("the run that was stopped is not owed, and would wait for its next try")
+			}
 
 			p = w.start("worker")
 			began := time.Now()
@@ -52,7 +58,6 @@ func TestToldToEnd(t *testing.T) {
 				t.Errorf("the next process does not do it: %v\n%s", again, p.log())
 			}
 			again := time.Since(began)
-			w.hooks.again(p.address)
 			w.settles(p)
 			w.allIsWell()
 			p.stop()
