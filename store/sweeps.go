@@ -143,8 +143,12 @@ func (s *Store) FillSweep(ctx context.Context, sweep string, projects []Linked) 
 	})
 }
 
-// askToJudge queues the judgement of a sweep once all its projects are through.
+// askToJudge queues the judgement of a sweep once all its projects are through. The sweep's row is touched first: of two
+// projects that come through last at the same moment, one then sees the other.
 func (s *Store) askToJudge(ctx context.Context, tx tx, sweep string) error {
+	if _, err := tx.exec(ctx, `UPDATE sweep SET tick = tick WHERE id = $1`, sweep); err != nil {
+		return err
+	}
 	var left int64
 	err := tx.row(ctx, `SELECT COUNT(*) FROM sweep w LEFT JOIN sweep_project p ON p.sweep = w.id AND NOT p.done
 		WHERE w.id = $1 AND (p.project IS NOT NULL OR w.state <> $2)`, sweep, string(SweepRunning)).Scan(&left)
