@@ -381,6 +381,12 @@ func TestApprovedBy(t *testing.T) {
 	}
 }
 
+// runsDocument is what runs answers, every key of it.
+type runsDocument struct {
+	Runs     []listedRun
+	Projects []store.Standing
+}
+
 // The history answers who did what, when and why not, newest first, as narrowly as it is asked.
 func TestRuns(t *testing.T) {
 	t.Parallel()
@@ -395,10 +401,7 @@ func TestRuns(t *testing.T) {
 
 	count := func(want int, args ...string) []listedRun {
 		t.Helper()
-		var document struct {
-			Runs     []listedRun
-			Projects []store.Standing
-		}
+		var document runsDocument
 		w.json(&document, append([]string{"runs"}, args...)...).ends(0)
 		if len(document.Runs) != want {
 			t.Errorf("runs %v: %d, want %d", args, len(document.Runs), want)

@@ -126,7 +126,7 @@ func TestRunWithoutAnEnd(t *testing.T) {
 	if status := w.runDying(1, true, "sync", fmt.Sprint(project)); status != diedStatus {
 		t.Fatalf("the process should have died, but ended with %d", status)
 	}
-	var history struct{ Runs []listedRun }
+	var history runsDocument
 	w.json(&history, "runs").ends(0)
 	id := history.Runs[0].ID
 	w.run("runs").ends(0).says("Still running, or ended without a word").keepsQuietOf("Nothing to do", "as the file says")

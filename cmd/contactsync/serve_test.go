@@ -206,10 +206,7 @@ func TestServeTriesAgain(t *testing.T) {
 		t.Errorf("the log says %v", line)
 	}
 	w.run("runs").ends(0).says("retrying", "desk_unreadable")
-	var document struct {
-		Runs     []listedRun
-		Projects []store.Standing
-	}
+	var document runsDocument
 	w.json(&document, "runs", fmt.Sprint(project)).ends(0)
 	if len(document.Projects) != 1 || document.Projects[0].State != store.StateRetrying || document.Projects[0].Project != "101" || document.Projects[0].RetryAt.IsZero() {
 		t.Errorf("the projects are %+v", document.Projects)
