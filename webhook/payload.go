@@ -54,6 +54,25 @@ func (n *nullable) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// content is a body that is parsed when somebody asks what it says: where that can be, once it is known to be authentic.
+// What strangers send is then not parsed at all.
+type content struct {
+	event string // X-Gitlab-Event
+	body  []byte
+
+	parsed   *payload
+	isObject bool
+}
+
+// payload parses the body the first time that it is called.
+func (c *content) payload() payload {
+	if c.parsed == nil {
+		p, isObject := parsePayload(c.event, c.body)
+		c.parsed, c.isObject = &p, isObject
+	}
+	return *c.parsed
+}
+
 // parsePayload reads a body, and reports false where it is not a JSON object. Whatever it holds, nothing is trusted yet.
 func parsePayload(event string, body []byte) (payload, bool) {
 	p := payload{header: event}

@@ -191,11 +191,11 @@ func (r *Receiver) hook(in *incoming) result {
 	if failure != nil {
 		return *failure
 	}
-	p, isObject := parsePayload(in.Header.Get("X-Gitlab-Event"), body)
-	if !r.keys.holds(claim, body, p) {
+	said := &content{event: in.Header.Get("X-Gitlab-Event"), body: body}
+	if !r.keys.holds(claim, said) {
 		return result{answer: AnswerUnauthorized}
 	}
-	delivery, decided := r.judge(in, p, isObject)
+	delivery, decided := r.judge(in, said)
 	if decided != nil {
 		return *decided
 	}
@@ -225,11 +225,12 @@ func (r *Receiver) read(in *incoming) ([]byte, *result) {
 }
 
 // judge returns what an authentic event asks for, or why it asks for nothing.
-func (r *Receiver) judge(in *incoming, p payload, isObject bool) (contactsync.Delivery, *result) {
+func (r *Receiver) judge(in *incoming, body *content) (contactsync.Delivery, *result) {
+	p := body.payload()
 	delivery := contactsync.Delivery{
 		Project: p.projectNumber(), Key: idempotencyKey(in.Header), Event: "push", Received: in.received,
 	}
-	if !isObject {
+	if !body.isObject {
 		return delivery, &result{answer: AnswerInvalid, err: errNotJSON}
 	}
 	if p.isPush() && delivery.Project == 0 {

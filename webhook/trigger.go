@@ -28,17 +28,17 @@ func (r *Receiver) trigger(in *incoming) result {
 	if failure != nil {
 		return *failure
 	}
-	p, isObject := parsePayload(in.Header.Get("X-Gitlab-Event"), body)
-	if token == "" && !r.keys.opensTrigger(p.Token) || !r.keys.holds(claim, body, p) {
+	said := &content{event: in.Header.Get("X-Gitlab-Event"), body: body}
+	if token == "" && !r.keys.opensTrigger(said.payload().Token) || !r.keys.holds(claim, said) {
 		return result{answer: AnswerUnauthorized}
 	}
-	delivery, decided := r.judge(in, p, isObject)
+	delivery, decided := r.judge(in, said)
 	if decided != nil {
 		return *decided
 	}
 	given := query.Get("variables[PROJECT_ID]")
 	if !query.Has("variables[PROJECT_ID]") {
-		given = p.Variables.ProjectID
+		given = said.payload().Variables.ProjectID
 	}
 	if named, reason := checkProjectID(given, delivery.Project); reason != nil {
 		return r.refuse(in, delivery, named, reason)
