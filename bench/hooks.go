@@ -46,7 +46,11 @@ func (b *bench) hooks(ctx context.Context) error {
 				return err
 			}
 			begin := time.Now()
-			samples, err := b.load(ctx, s, service, measure.Arrivals(n, lasting), nil)
+			var samples []measure.Sample
+			used, _, err := service.used(func() (err error) {
+				samples, err = b.load(ctx, s, service, measure.Arrivals(n, lasting), nil)
+				return err
+			})
 			if err != nil {
 				return err
 			}
@@ -64,6 +68,7 @@ func (b *bench) hooks(ctx context.Context) error {
 			}
 			failed := b.failures(samples)
 			spread := b.timed(fmt.Sprintf("hook to answer, %s, %d a second, from the moment it was meant to arrive", kind, hookRate), measure.Latencies(samples))
+			b.rate(fmt.Sprintf("%s: processor time of the service while hooks arrive, their runs included", kind), "%.0f %% of one core", 100*used.Seconds()/lasting.Seconds())
 			b.counted(fmt.Sprintf("%s: hooks sent, answered 202, in the store", kind), "%s, %s, %s",
 				measure.Count(int64(n)), measure.Count(int64(n-failed)), measure.Count(int64(stored)))
 			b.counted(fmt.Sprintf("%s: runs meanwhile, of %d projects", kind, hookProjects), "%s", tally(statuses))

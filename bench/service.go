@@ -154,6 +154,37 @@ func (s *service) memory() (now, peak int64, err error) {
 	return now, peak, err
 }
 
+// processorTime is what a process has used of the processors until now.
+func processorTime(process int) (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", process))
+	if err != nil {
+		return 0, err
+	}
+	return measure.ProcessorTime(string(stat))
+}
+
+// used calls do, and returns what the service and this process used of the processors meanwhile. Unlike the time that
+// passes, it hardly depends on what else the machine does.
+func (s *service) used(do func() error) (service, own time.Duration, err error) {
+	before, err := processorTime(s.cmd.Process.Pid)
+	if err != nil {
+		return 0, 0, err
+	}
+	ownBefore, err := processorTime(os.Getpid())
+	if err != nil {
+		return 0, 0, err
+	}
+	if err := do(); err != nil {
+		return 0, 0, err
+	}
+	after, err := processorTime(s.cmd.Process.Pid)
+	if err != nil {
+		return 0, 0, err
+	}
+	ownAfter, err := processorTime(os.Getpid())
+	return after - before, ownAfter - ownBefore, err
+}
+
 // stop lets the process come to its end. It may be called twice.
 func (s *service) stop() error {
 	select {

@@ -1,9 +1,11 @@
 package measure
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Machine is what figures depend on.
@@ -56,6 +58,27 @@ func Kilobytes(table, key string) (int64, error) {
 		return kb << 10, nil
 	}
 	return 0, fmt.Errorf("there is no %s", key)
+}
+
+// ticks is how many of them Linux counts a second, on every machine that Go knows (sysconf _SC_CLK_TCK).
+const ticks = 100
+
+// ProcessorTime reads from /proc/PID/stat how long the process has used processors, itself and for the kernel's work.
+func ProcessorTime(stat string) (time.Duration, error) {
+	// The second field is the program's name in brackets, which may hold anything.
+	fields := strings.Fields(stat[strings.LastIndex(stat, ")")+1:])
+	if len(fields) < 13 {
+		return 0, errors.New("the process's state is too short")
+	}
+	total := int64(0)
+	for _, text := range fields[11:13] { // utime and stime, the 14th and 15th of all
+		n, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("reading the process's times: %w", err)
+		}
+		total += n
+	}
+	return time.Duration(total) * time.Second / ticks, nil
 }
 
 // LoadAverage reads the average of the last minute from /proc/loadavg.

@@ -2,6 +2,7 @@ package measure_test
 
 import (
 	"testing"
+	"time"
 
 	"contactsync/bench/measure"
 )
@@ -36,6 +37,19 @@ func TestKilobytes(t *testing.T) {
 	for _, key := range []string{"VmX", "Vm", "RSS", ""} {
 		if got, err := measure.Kilobytes(status, key); err == nil {
 			t.Errorf("%q is %d, want an error", key, got)
+		}
+	}
+}
+
+// A process's time is the sum of its own and the kernel's for it, whatever the program is called.
+func TestProcessorTime(t *testing.T) {
+	const stat = "123 (a (strange) 1 2 name) S 1 123 123 0 -1 4194560 1000 0 0 0 250 75 9 9 20 0 8 0 100 1 2"
+	if got, err := measure.ProcessorTime(stat); err != nil || got != 3250*time.Millisecond {
+		t.Errorf("got %v, %v", got, err)
+	}
+	for _, stat := range []string{"", "123 (name) S 1 2 3", "123 (name) S 1 2 3 4 5 6 7 8 9 10 x 75"} {
+		if got, err := measure.ProcessorTime(stat); err == nil {
+			t.Errorf("%q: got %v, want an error", stat, got)
 		}
 	}
 }
