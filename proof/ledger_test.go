@@ -33,10 +33,13 @@ type write struct {
 	joined, left []string
 }
 
-// trap holds the answer to a write. The desk has done it then, and the run that asked for it is certainly under way.
+// trap holds the answer to a write, and to all that follow it from the same process. The desk has done them then, and
+// the run that asked for them is certainly under way.
 type trap struct {
 	matches func(write) bool
-	sprung  chan write    // gets the write
+	by      string        // whose writes are held; "" until it is sprung
+	sprung  chan write    // gets the first write
+	held    counter       // answers
 	release chan struct{} // closed by open
 }
 
@@ -125,10 +128,13 @@ func (l *ledger) serve(by string, r *http.Request) (*httptest.ResponseRecorder, 
 		}
 	}
 	l.writes = append(l.writes, noted)
-	for i, t := range l.traps {
-		if t.matches(noted) {
-			l.traps = slices.Delete(l.traps, i, i+1)
+	for _, t := range l.traps {
+		if t.by == "" && t.matches(noted) {
+			t.by = by
 			t.sprung <- noted
+		}
+		if t.by == by {
+			t.held.add()
 			return answer, t
 		}
 	}
