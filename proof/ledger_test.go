@@ -33,13 +33,10 @@ type write struct {
 	joined, left []string
 }
 
-// trap holds the answer to a write, and to all that follow it from the same process. The desk has done them then, and
-// the run that asked for them is certainly under way.
+// trap holds the answer to a write. The desk has done it then, and the run that asked for it is certainly under way.
 type trap struct {
 	matches func(write) bool
-	by      string        // whose writes are held; "" until it is sprung
-	sprung  chan write    // gets the first write
-	held    counter       // answers
+	sprung  chan write    // gets the write
 	release chan struct{} // closed by open
 }
 
@@ -128,13 +125,10 @@ func (l *ledger) serve(by string, r *http.Request) (*httptest.ResponseRecorder, 
 		}
 	}
 	l.writes = append(l.writes, noted)
-	for _, t := range l.traps {
-		if t.by == "" && t.matches(noted) {
-			t.by = by
+	for i, t := range l.traps {
+		if t.matches(noted) {
+			l.traps = slices.Delete(l.traps, i, i+1)
 			t.sprung <- noted
-		}
-		if t.by == by {
-			t.held.add()
 			return answer, t
 		}
 	}

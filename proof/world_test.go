@@ -159,14 +159,6 @@ func (p *project) commit() {
 	p.write(append(addresses, p.address("guest", p.version)))
 }
 
-// list commits a file that lists just these.
-func (p *project) list(addresses []string) {
-	p.world.Helper()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.write(addresses)
-}
-
 // write commits a file that lists the addresses. The project's lock is held.
 func (p *project) write(addresses []string) {
 	p.world.Helper()
