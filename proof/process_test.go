@@ -3,7 +3,6 @@ package proof_test
 import (
 	"bufio"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -36,7 +35,7 @@ func (l line) text(key string) string {
 
 // ended tells of a run of the project; 0 is any.
 func (l line) ended(project int64) bool {
-	return l.says("run ended") && (project == 0 || l.text("project") == fmt.Sprint(project))
+	return l.says("run ended") && (project == 0 || l["project"] == float64(project))
 }
 
 // at is when the line was written.

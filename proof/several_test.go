@@ -171,9 +171,10 @@ func TestFrozenInATransaction(t *testing.T) {
 			t.Fatalf("no hook of the project is stored any more: %d\n%s", status, other.log())
 		}
 	}
-	t.Logf("the first hook was stored after %s; refused until then: %v", time.Since(began).Round(time.Millisecond), w.hooks.refused)
+	stored := time.Since(began)
 	frozen.thaw()
-	waiting.Wait()
+	waiting.Wait() // before what all senders have counted is read
+	t.Logf("the first hook was stored after %s; refused: %v", stored.Round(time.Millisecond), w.hooks.refused)
 	w.hooks.again(frozen.address)
 	w.settles(frozen, other)
 	w.hooks.send(frozen.address, hookFor(w.projects[1].id))

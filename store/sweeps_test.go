@@ -161,10 +161,13 @@ func TestSweepJobsLost(t *testing.T) {
 			return s.ThroughSweep(ctx, job.Sweep, job.Project, 1, 0)
 		})
 		w.wait(4) // three projects and the judgement, which comes to nothing here
+		if err := w.stop(); err != nil {
+			t.Fatal(err)
+		}
 		if err := s.NudgeSweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		w.wait(5)
+		startWork(t, s, nil).wait(1)
 		if _, done, err := s.SweepProject(t.Context(), sweep.ID, 2); err != nil || !done {
 			t.Errorf("a project that is through: %v, %v", done, err)
 		}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -20,6 +21,8 @@ func main() { os.Exit(Process()) }
 // Process runs the program as this process was started, until it is done or a signal ends it, and returns the exit
 // status.
 func Process() int {
+	// A run's memory is short-lived. Collecting it sooner costs little, and keeps the process small on a busy machine too.
+	debug.SetGCPercent(50)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal is not caught: it ends the process at once
