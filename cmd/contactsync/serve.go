@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +49,7 @@ Exit status: 0 it was told to end, 1 it could not do its work, 2 the configurati
 				p.logLevel = slog.LevelInfo
 			}
 			p.jsonLogs = true
+			debug.SetMemoryLimit(math.MaxInt64)
 			settings, err := p.configuration(config.ForServe)
 			if err != nil {
 				return err
