@@ -160,3 +160,65 @@ type FieldReader interface {
 	// Errors: no_org_found, desk_unreadable, desk_unauthorized, rate_limited.
 	OrganizationFields(ctx context.Context, org Organization) (map[string]string, error)
 }
+
+// Linker is a desk that keeps which project an organization belongs to, and lets it be written.
+type Linker interface {
+	// ProjectOf returns the number of the project that the organization itself carries, 0 for none.
+	// Errors: no_org_found, desk_unreadable, desk_unauthorized, rate_limited.
+	ProjectOf(ctx context.Context, org Organization) (int64, error)
+
+	// LinkProject writes the number, 0 takes it away, and reads it back. Whether the number is in use elsewhere is the
+	// caller's question. It asks CheckFence before it writes.
+	// Errors: as ProjectOf, and sync_failed when the desk did not take the number.
+	LinkProject(ctx context.Context, org Organization, project int64) error
+}
+
+// MemberCounter is a desk that counts the contacts of all organizations at once, for far fewer requests than reading
+// each.
+type MemberCounter interface {
+	// MemberCounts returns how many contacts each organization has, by id. Those without any are left out. It is a hint, as
+	// Links is: an organization that matters is read before anything is said about it.
+	// Errors: desk_unreadable, desk_unauthorized, rate_limited.
+	MemberCounts(ctx context.Context) (map[string]int, error)
+}
+
+// Ticket is a ticket at the desk, as far as answering it takes.
+type Ticket struct {
+	ID        string
+	Subject   string
+	Requester Email
+	// Organization is the id of the ticket's organization, "" for none.
+	Organization string
+	Closed       bool // can be changed no more
+}
+
+// Reply is an answer to a ticket.
+type Reply struct {
+	// Macro is the title of the desk's own macro that is applied where there is exactly one active one, with what it
+	// says and changes; "" or one that is not there takes Text.
+	Macro string
+	Text  string // plain text
+	// Public replies go to the requester; others are internal notes. A macro's own comment keeps its own mode.
+	Public bool
+	// Mark names the reply. It stays on the ticket with it, in the same write, and a ticket that has it already is not
+	// answered again. It consists of lower-case letters, digits, "_" and "-".
+	Mark string
+}
+
+// Replied is what became of a reply.
+type Replied struct {
+	Already bool   // the ticket had its mark: nothing was written
+	Macro   string // the title of the macro that was applied, "" for the text
+	Public  bool
+}
+
+// Replier is a desk whose tickets can be answered.
+type Replier interface {
+	// Ticket returns a ticket. Errors: ticket_not_answered for a number that is no ticket, desk_unreadable, desk_unauthorized, rate_limited.
+	Ticket(ctx context.Context, id string) (Ticket, error)
+
+	// Reply answers a ticket, once: whatever became of an earlier try, the same mark is never there twice. It asks
+	// CheckFence before it writes.
+	// Errors: as Ticket; ticket_not_answered also for a ticket that is closed, or whose change the desk refused.
+	Reply(ctx context.Context, id string, reply Reply) (Replied, error)
+}

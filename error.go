@@ -40,6 +40,9 @@ const (
 	ClassRateLimited           Class = "rate_limited"
 	ClassNotEligible           Class = "not_eligible"
 	ClassPlanChanged           Class = "plan_changed"
+	ClassProjectConflict       Class = "project_conflict"
+	ClassGitLabRefused         Class = "gitlab_refused"
+	ClassTicketNotAnswered     Class = "ticket_not_answered"
 	ClassInternal              Class = "internal"
 )
 
@@ -132,6 +135,12 @@ var classTable = []ClassInfo{
 		"See which criterion is not met."},
 	{ClassPlanChanged, "The plan has changed", WhoOperator, RetryNo, 1, 409,
 		"Look at the new plan (contactsync plan PROJECT), and approve its digest if it is what you want."},
+	{ClassProjectConflict, "Not the expected project", WhoOperator, RetryNo, 1, 409,
+		"Find out which project belongs to the organization, and correct what is named: nothing was changed there."},
+	{ClassGitLabRefused, "GitLab refused the change", WhoOperator, RetryNo, 1, 502,
+		"Do what the detail says, then run the same command again: it continues where it stopped."},
+	{ClassTicketNotAnswered, "The ticket was not answered", WhoOperator, RetryNo, 1, 502,
+		"Check the ticket's number, and that it is not closed. Then run the same command again: nobody is answered twice."},
 	{ClassInternal, "Internal error", WhoDeveloper, RetryLater, 1, 500,
 		"This is a defect of contactsync. Please report it with the run's id and the detail."},
 }

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"contactsync"
 )
 
 // Receiver is where GitLab reaches our own receiver of hooks.
@@ -28,7 +30,7 @@ var ours = regexp.MustCompile(`^(?:/hooks/gitlab|/api/v4/projects/[^/]+/(?:ref/[
 
 // Gets reports whether the hook sends pushes to the receiver, by host and path. One whose host or path is masked by
 // variables cannot be told, and is not.
-func (r Receiver) Gets(h Hook) bool {
+func (r Receiver) Gets(h contactsync.Hook) bool {
 	u, err := url.Parse(h.Address)
 	if err != nil || !h.PushEvents || hostOf(u) != r.host {
 		return false
@@ -55,12 +57,12 @@ type Health struct {
 	// was disabled. A run of the project makes up for it.
 	Missed bool
 	// Disabled are the hooks to the receiver that GitLab sends nothing now: to be reported, and enabled by TestHook.
-	Disabled []Hook
+	Disabled []contactsync.Hook
 }
 
 // Examine judges a project's hooks. failures are theirs by their numbers, as Client.FailedDeliveries returns them, and since is
 // when they were last found well: a hook can be disabled and return without a trace between two looks.
-func (r Receiver) Examine(hooks []Hook, failures map[int64][]FailedDelivery, since time.Time) Health {
+func (r Receiver) Examine(hooks []contactsync.Hook, failures map[int64][]contactsync.FailedDelivery, since time.Time) Health {
 	var health Health
 	for _, h := range hooks {
 		if !r.Gets(h) {

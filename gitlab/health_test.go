@@ -7,6 +7,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"contactsync"
 	"contactsync/gitlab"
 )
 
@@ -45,10 +46,10 @@ func TestReceiver(t *testing.T) {
 	}
 	for _, test := range tests {
 		receiver := mustReceiver(t, test.receiver)
-		if got := receiver.Gets(gitlab.Hook{Address: test.hook, PushEvents: true}); got != test.want {
+		if got := receiver.Gets(contactsync.Hook{Address: test.hook, PushEvents: true}); got != test.want {
 			t.Errorf("%s gets %s: %v, want %v", test.receiver, test.hook, got, test.want)
 		}
-		if receiver.Gets(gitlab.Hook{Address: test.hook}) {
+		if receiver.Gets(contactsync.Hook{Address: test.hook}) {
 			t.Errorf("a hook without push events is ours: %s", test.hook)
 		}
 	}
@@ -63,40 +64,40 @@ func TestReceiver(t *testing.T) {
 func TestExamine(t *testing.T) {
 	since := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 	before, after := since.Add(-time.Hour), since.Add(time.Hour)
-	ours := gitlab.Hook{ID: 1, Address: "https://contacts.example.com/hooks/gitlab", PushEvents: true, AlertStatus: "executable"}
-	theirs := gitlab.Hook{ID: 2, Address: "https://example.org/hooks/gitlab", PushEvents: true, AlertStatus: "disabled"}
-	with := func(status string, until time.Time) gitlab.Hook {
+	ours := contactsync.Hook{ID: 1, Address: "https://contacts.example.com/hooks/gitlab", PushEvents: true, AlertStatus: "executable"}
+	theirs := contactsync.Hook{ID: 2, Address: "https://example.org/hooks/gitlab", PushEvents: true, AlertStatus: "disabled"}
+	with := func(status string, until time.Time) contactsync.Hook {
 		h := ours
 		h.AlertStatus, h.DisabledUntil = status, until
 		return h
 	}
-	at := func(times ...time.Time) (failures []gitlab.FailedDelivery) {
+	at := func(times ...time.Time) (failures []contactsync.FailedDelivery) {
 		for i, t := range times {
-			failures = append(failures, gitlab.FailedDelivery{ID: int64(i + 1), Status: 500, At: t})
+			failures = append(failures, contactsync.FailedDelivery{ID: int64(i + 1), Status: 500, At: t})
 		}
 		return failures
 	}
 	tests := []struct {
 		name     string
-		hooks    []gitlab.Hook
-		failures map[int64][]gitlab.FailedDelivery
+		hooks    []contactsync.Hook
+		failures map[int64][]contactsync.FailedDelivery
 		missed   bool
 		disabled int
 	}{
-		{"all is well", []gitlab.Hook{ours, theirs}, nil, false, 0},
+		{"all is well", []contactsync.Hook{ours, theirs}, nil, false, 0},
 		{"no hook", nil, nil, false, 0},
-		{"one of an older GitLab", []gitlab.Hook{with("", time.Time{})}, nil, false, 0},
-		{"somebody else's failures", []gitlab.Hook{ours, theirs}, map[int64][]gitlab.FailedDelivery{2: at(after)}, false, 0},
-		{"a failure since", []gitlab.Hook{ours}, map[int64][]gitlab.FailedDelivery{1: at(after, before)}, true, 0},
-		{"a failure at that very moment", []gitlab.Hook{ours}, map[int64][]gitlab.FailedDelivery{1: at(since)}, true, 0},
-		{"a failure before", []gitlab.Hook{ours}, map[int64][]gitlab.FailedDelivery{1: at(before)}, false, 0},
-		{"a failure that nobody knows the time of", []gitlab.Hook{ours}, map[int64][]gitlab.FailedDelivery{1: at(time.Time{})}, true, 0},
-		{"disabled for a while", []gitlab.Hook{theirs, with("temporarily_disabled", after)}, nil, true, 1},
-		{"disabled for good", []gitlab.Hook{with("disabled", before)}, nil, true, 1},
-		{"disabled in a way of the future", []gitlab.Hook{with("paused", time.Time{})}, nil, true, 1},
-		{"returned since", []gitlab.Hook{with("executable", after)}, nil, true, 0},
-		{"returned before", []gitlab.Hook{with("executable", before)}, nil, false, 0},
-		{"two of ours", []gitlab.Hook{ours, with("disabled", time.Time{}), with("temporarily_disabled", after)}, nil, true, 2},
+		{"one of an older GitLab", []contactsync.Hook{with("", time.Time{})}, nil, false, 0},
+		{"somebody else's failures", []contactsync.Hook{ours, theirs}, map[int64][]contactsync.FailedDelivery{2: at(after)}, false, 0},
+		{"a failure since", []contactsync.Hook{ours}, map[int64][]contactsync.FailedDelivery{1: at(after, before)}, true, 0},
+		{"a failure at that very moment", []contactsync.Hook{ours}, map[int64][]contactsync.FailedDelivery{1: at(since)}, true, 0},
+		{"a failure before", []contactsync.Hook{ours}, map[int64][]contactsync.FailedDelivery{1: at(before)}, false, 0},
+		{"a failure that nobody knows the time of", []contactsync.Hook{ours}, map[int64][]contactsync.FailedDelivery{1: at(time.Time{})}, true, 0},
+		{"disabled for a while", []contactsync.Hook{theirs, with("temporarily_disabled", after)}, nil, true, 1},
+		{"disabled for good", []contactsync.Hook{with("disabled", before)}, nil, true, 1},
+		{"disabled in a way of the future", []contactsync.Hook{with("paused", time.Time{})}, nil, true, 1},
+		{"returned since", []contactsync.Hook{with("executable", after)}, nil, true, 0},
+		{"returned before", []contactsync.Hook{with("executable", before)}, nil, false, 0},
+		{"two of ours", []contactsync.Hook{ours, with("disabled", time.Time{}), with("temporarily_disabled", after)}, nil, true, 2},
 	}
 	receiver := mustReceiver(t, "https://contacts.example.com")
 	for _, test := range tests {
@@ -121,22 +122,22 @@ func TestExamineProperties(t *testing.T) {
 			}
 			return start.Add(time.Duration(rapid.IntRange(-10, 10).Draw(rt, "minutes")) * time.Minute)
 		})
-		var hooks []gitlab.Hook
-		failures := map[int64][]gitlab.FailedDelivery{}
+		var hooks []contactsync.Hook
+		failures := map[int64][]contactsync.FailedDelivery{}
 		for i := range rapid.IntRange(0, 5).Draw(rt, "hooks") {
 			id := int64(i + 1)
-			hooks = append(hooks, gitlab.Hook{
+			hooks = append(hooks, contactsync.Hook{
 				ID: id, PushEvents: rapid.Bool().Draw(rt, "push"), DisabledUntil: moment.Draw(rt, "until"),
 				Address:     rapid.SampledFrom([]string{"https://contacts.example.com/hooks/gitlab", "https://example.org/hooks/gitlab"}).Draw(rt, "address"),
 				AlertStatus: rapid.SampledFrom([]string{"", "executable", "temporarily_disabled", "disabled"}).Draw(rt, "status"),
 			})
 			for range rapid.IntRange(0, 3).Draw(rt, "failures") {
-				failures[id] = append(failures[id], gitlab.FailedDelivery{At: moment.Draw(rt, "at")})
+				failures[id] = append(failures[id], contactsync.FailedDelivery{At: moment.Draw(rt, "at")})
 			}
 		}
 		since := start.Add(time.Duration(rapid.IntRange(-10, 10).Draw(rt, "since")) * time.Minute)
 		health := receiver.Examine(hooks, failures, since)
-		mine := slices.DeleteFunc(slices.Clone(hooks), func(h gitlab.Hook) bool { return !receiver.Gets(h) })
+		mine := slices.DeleteFunc(slices.Clone(hooks), func(h contactsync.Hook) bool { return !receiver.Gets(h) })
 		alone := receiver.Examine(mine, failures, since)
 		if alone.Missed != health.Missed || !slices.Equal(alone.Disabled, health.Disabled) {
 			rt.Fatalf("with others' hooks %+v, without %+v", health, alone)

@@ -37,45 +37,15 @@ const (
 	maxEvents = 8 << 20
 )
 
-// Hook is one of a project's webhooks.
-type Hook struct {
-	ID int64
-	// Address is scheme, host and path of its URL, with {names} where variables are. What follows can hold a token
-	// that is not masked, so it is not kept.
-	Address      string
-	PushEvents   bool
-	BranchFilter string // of push events, "" for all branches; BranchStrategy says how to read it
-	// BranchStrategy is wildcard, regex or all_branches.
-	BranchStrategy string
-	// AlertStatus is executable, temporarily_disabled or disabled; "" where GitLab does not tell.
-	AlertStatus string
-	// DisabledUntil is when a hook that failed returns, or returned. It is zero once a delivery succeeded.
-	DisabledUntil time.Time
-
-	TokenPresent        bool
-	SigningTokenPresent bool
-}
-
-// Disabled reports whether GitLab sends the hook nothing now.
-func (h Hook) Disabled() bool { return h.AlertStatus != "" && h.AlertStatus != "executable" }
-
-// FailedDelivery is a delivery that failed.
-type FailedDelivery struct {
-	ID     int64
-	Status int       // of the receiver's answer, 0 when there was none
-	Key    string    // its Idempotency-Key, "" where GitLab does not tell
-	At     time.Time // zero where GitLab does not tell
-}
-
 // Hooks returns a project's hooks, in one request for a hundred.
 //
 // Errors: invalid_project_id as of Project; repository_unreachable, with ErrNotAllowed where the token is no
 // maintainer's. Source: docs.gitlab.com/api/project_webhooks, "List webhooks for a project".
-func (c *Client) Hooks(ctx context.Context, project int64) ([]Hook, error) {
+func (c *Client) Hooks(ctx context.Context, project int64) ([]contactsync.Hook, error) {
 	ctx, cancel := c.calling(ctx, maxAnswer)
 	defer cancel()
 	options := &gitlab.ListProjectHooksOptions{ListOptions: gitlab.ListOptions{PerPage: hooksPage, Page: 1}}
-	var hooks []Hook
+	var hooks []contactsync.Hook
 	for range maxPages {
 		found, response, err := c.api.Projects.ListProjectHooks(project, options, gitlab.WithContext(ctx))
 		if err != nil {
@@ -95,8 +65,8 @@ func (c *Client) Hooks(ctx context.Context, project int64) ([]Hook, error) {
 	return nil, fmt.Errorf("reading the hooks of project %d: %w", project, senseless("there are more than a thousand"))
 }
 
-func hookOf(h *gitlab.ProjectHook) Hook {
-	hook := Hook{
+func hookOf(h *gitlab.ProjectHook) contactsync.Hook {
+	hook := contactsync.Hook{
 		ID: h.ID, Address: addressOf(h.URL), PushEvents: h.PushEvents,
 		BranchFilter: outbound.Clean(h.PushEventsBranchFilter, 200), BranchStrategy: outbound.Clean(h.BranchFilterStrategy, 20),
 		AlertStatus:  outbound.Clean(h.AlertStatus, 40),
@@ -127,7 +97,7 @@ func addressOf(url string) string {
 //
 // Errors: as of Hooks; repository_unreachable with ErrUnsupported before GitLab 17.3, with ErrGone for a hook that is
 // not there. Source: docs.gitlab.com/api/project_webhooks, "List project webhook events".
-func (c *Client) FailedDeliveries(ctx context.Context, project, hook int64, since time.Time) ([]FailedDelivery, error) {
+func (c *Client) FailedDeliveries(ctx context.Context, project, hook int64, since time.Time) ([]contactsync.FailedDelivery, error) {
 	ctx, cancel := c.calling(ctx, maxEvents)
 	defer cancel()
 	options := struct {
@@ -136,7 +106,7 @@ func (c *Client) FailedDeliveries(ctx context.Context, project, hook int64, sinc
 		Page    int64  `url:"page"`
 	}{"client_failure,server_failure", eventsPage, 1}
 	path := fmt.Sprintf("projects/%d/hooks/%d/events", project, hook)
-	var failures []FailedDelivery
+	var failures []contactsync.FailedDelivery
 	for range maxPages {
 		var events []event
 		response, err := c.send(ctx, http.MethodGet, path, options, &events)
@@ -171,8 +141,8 @@ type event struct {
 
 // failure is the event as a failure; false when it makes no sense. A status that is no number, such as "internal
 // error", says that there was no answer.
-func (e event) failure() (FailedDelivery, bool) {
-	failure := FailedDelivery{ID: e.ID, Key: outbound.Clean(e.Headers["Idempotency-Key"], 100)}
+func (e event) failure() (contactsync.FailedDelivery, bool) {
+	failure := contactsync.FailedDelivery{ID: e.ID, Key: outbound.Clean(e.Headers["Idempotency-Key"], 100)}
 	if code, err := strconv.Atoi(e.Status); err == nil {
 		failure.Status = code
 	}

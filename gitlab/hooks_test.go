@@ -115,13 +115,13 @@ func TestHooks(t *testing.T) {
 	if len(hooks) != 101 || tally.Requests().GitLab != 2 || len(w.Requests()) != 2 {
 		t.Fatalf("%d hooks for %d requests", len(hooks), tally.Requests().GitLab)
 	}
-	if want := (gitlab.Hook{
+	if want := (contactsync.Hook{
 		ID: 1, Address: "https://Contacts.example.com/{PLACE}/hooks", BranchFilter: "ma*", BranchStrategy: "wildcard",
 		AlertStatus: "executable", TokenPresent: true,
 	}); hooks[0] != want {
 		t.Errorf("read %+v, want %+v", hooks[0], want)
 	}
-	if want := (gitlab.Hook{
+	if want := (contactsync.Hook{
 		ID: 2, Address: w.receiver + "/hooks/gitlab", PushEvents: true, BranchStrategy: "wildcard",
 		AlertStatus: "temporarily_disabled", DisabledUntil: w.now.Add(time.Minute), SigningTokenPresent: true,
 	}); hooks[1] != want || !hooks[1].Disabled() || hooks[0].Disabled() {
@@ -167,7 +167,7 @@ func TestFailures(t *testing.T) {
 		{"id":8,"response_status":"502","request_headers":{}}]`
 	w.Inject(fake.Fault{Path: regexp.MustCompile("/events$"), Status: 200, Header: http.Header{"Content-Type": {"application/json"}}, Body: events})
 	older, err := client.FailedDeliveries(context.Background(), w.id, 1, w.now)
-	if want := []gitlab.FailedDelivery{{ID: 9, Key: "k"}, {ID: 8, Status: 502}}; err != nil || !slices.Equal(older, want) {
+	if want := []contactsync.FailedDelivery{{ID: 9, Key: "k"}, {ID: 8, Status: 502}}; err != nil || !slices.Equal(older, want) {
 		t.Errorf("without times: %+v, %v; want %+v", older, err, want)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"contactsync"
 	"contactsync/gitlab"
 	"contactsync/worker"
 )
@@ -22,7 +23,7 @@ func (h hooks) LookAtHook(ctx context.Context, project int64, since time.Time, a
 		return worker.HookReport{}, err
 	}
 	report := worker.HookReport{Missing: true}
-	failures := map[int64][]gitlab.FailedDelivery{}
+	failures := map[int64][]contactsync.FailedDelivery{}
 	for _, hook := range all {
 		if !h.receiver.Gets(hook) {
 			continue
