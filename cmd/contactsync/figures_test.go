@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -164,60 +163,37 @@ func TestStart(t *testing.T) {
 }
 
 // buildProgram builds the program as it is shipped.
-func buildProgram(t testing.TB) string {
+func buildProgram(t testing.TB) string { return build(t, ".") }
+
+func build(t testing.TB, source string) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "contactsync")
-	if output, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("building the program: %v\n%s", err, output)
+	program := filepath.Join(t.TempDir(), "program")
+	if output, err := exec.Command("go", "build", "-o", program, source).CombinedOutput(); err != nil {
+		t.Fatalf("building %s: %v\n%s", source, err, output)
 	}
 	return program
-}
-
-// measuringProgram runs another program and reports its peak memory. It is a small process of its own, because Linux
-// counts the memory of the process that starts a program as that program's.
-const measuringProgram = "measure-memory"
-
-type measured struct {
-	Output []byte
-	Peak   int64 // KiB
-	Status int
-}
-
-func runAndMeasure() {
-	var stdout bytes.Buffer
-	cmd := exec.Command(os.Args[1], os.Args[2:]...)
-	cmd.Stdout, cmd.Stderr = &stdout, os.Stderr
-	if err := cmd.Run(); cmd.ProcessState == nil {
-		panic(err)
-	}
-	report := measured{Output: stdout.Bytes(), Peak: cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss, Status: cmd.ProcessState.ExitCode()}
-	if err := json.NewEncoder(os.Stdout).Encode(report); err != nil {
-		panic(err)
-	}
 }
 
 // measure runs a program in this world, and returns what it wrote and its peak memory in KiB.
 func (w *world) measure(program string, args ...string) ([]byte, int64) {
 	w.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		w.Fatal(err)
-	}
 	var stderr bytes.Buffer
-	cmd := exec.Command(self, append([]string{program}, args...)...)
-	cmd.Args[0] = measuringProgram
+	cmd := exec.Command(build(w, "./testdata/measure"), append([]string{program}, args...)...)
 	cmd.Env = slices.Concat(os.Environ(), w.env)
 	cmd.Stderr = &stderr
 	stdout, err := cmd.Output()
 	if err != nil {
 		w.Fatalf("%v\n%s", err, stderr.String())
 	}
-	var report measured
+	var report struct {
+		Output       []byte
+		Peak, Status int64
+	}
 	if err := json.Unmarshal(stdout, &report); err != nil {
 		w.Fatal(err)
 	}
 	if report.Status != 0 {
-		w.Fatalf("the program ended with %s\n%s%s", strconv.Itoa(report.Status), report.Output, stderr.String())
+		w.Fatalf("the program ended with %d\n%s%s", report.Status, report.Output, stderr.String())
 	}
 	return report.Output, report.Peak
 }

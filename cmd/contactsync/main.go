@@ -16,18 +16,12 @@ import (
 	"golang.org/x/term"
 )
 
-// commandMemory is what a command should do with, in bytes.
-const commandMemory = 40 << 20
-
 func main() { os.Exit(Process()) }
 
 // Process runs the program as this process was started, until it is done or a signal ends it, and returns the exit
 // status.
 func Process() int {
-	// A run's memory is short-lived. Collecting it sooner costs little, and a limit that is only a wish keeps the process
-	// small on a busy machine too, where the collector would fall behind. The service takes the limit away again.
-	debug.SetGCPercent(50)
-	debug.SetMemoryLimit(commandMemory)
+	debug.SetGCPercent(50) // a run's memory is short-lived: collecting it sooner costs little, and keeps a command small
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal is not caught: it ends the process at once

@@ -12,9 +12,8 @@ import (
 // TestMain lets the test binary stand in for the program, in processes of its own.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"contactsync":    func() { os.Exit(main.Process()) },
-		dyingProgram:     runUntilDeath,
-		measuringProgram: runAndMeasure,
+		"contactsync": func() { os.Exit(main.Process()) },
+		dyingProgram:  runUntilDeath,
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -26,6 +25,13 @@ import (
 	"contactsync/telemetry"
 	"contactsync/webhook"
 	"contactsync/worker"
+)
+
+// The service has more to do with its memory than to be small: most of what a hook needs is garbage a moment later, so it
+// may pile up to twice of what lives, unless the whole comes near the limit, in bytes, which is only a wish.
+const (
+	serviceGarbage = 200 // per cent
+	serviceMemory  = 96 << 20
 )
 
 func (p *program) serveCommand() *cobra.Command {
@@ -49,7 +55,8 @@ Exit status: 0 it was told to end, 1 it could not do its work, 2 the configurati
 				p.logLevel = slog.LevelInfo
 			}
 			p.jsonLogs = true
-			debug.SetMemoryLimit(math.MaxInt64)
+			debug.SetGCPercent(serviceGarbage)
+			debug.SetMemoryLimit(serviceMemory)
 			settings, err := p.configuration(config.ForServe)
 			if err != nil {
 				return err
