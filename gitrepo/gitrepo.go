@@ -316,3 +316,29 @@ func size(bytes int64) string {
 	}
 	return fmt.Sprintf("%d KiB", bytes>>10)
 }
+
+// Head returns the commit at the head of the branch, "" where the repository has no such branch, in one request.
+// Errors: repository_unreachable, as of Read.
+func (r *Repository) Head(ctx context.Context, project contactsync.Project) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, r.options.Timeout, errSlow)
+	defer cancel()
+	connection, err := r.connect(project)
+	if err != nil {
+		return "", err
+	}
+	refs, err := connection.references(ctx)
+	if err != nil && !errors.Is(err, errEmpty) {
+		return "", fmt.Errorf("reading the branch %s of %s: %w", r.options.Branch, nameOf(project), err)
+	}
+	if head := r.head(refs); !head.IsZero() {
+		return head.String(), nil
+	}
+	return "", nil
+}
+
+// At returns the same Repository for another file at the root.
+func (r *Repository) At(file string) *Repository {
+	options := r.options
+	options.File = file
+	return &Repository{options: options}
+}

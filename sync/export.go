@@ -2,6 +2,8 @@ package sync
 
 import (
 	"cmp"
+	"context"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -28,4 +30,51 @@ func Export(members []contactsync.Member) contacts.File {
 	}
 	slices.SortFunc(file.Contacts, func(a, b contactsync.Contact) int { return cmp.Compare(a.Email, b.Email) })
 	return file
+}
+
+// Export reads what an organization's contacts file would be if it were made of its present members.
+// Errors: as of the desk's OrganizationByID and Members.
+func (p *Pipeline) Export(ctx context.Context, organization string) (contactsync.Exported, error) {
+	p.step("reading the members")
+	org, err := p.Desk.OrganizationByID(ctx, organization)
+	if err != nil {
+		return contactsync.Exported{}, err
+	}
+	exported := contactsync.Exported{Organization: org}
+	if exported.Members, err = p.listable(ctx, org); err != nil {
+		return exported, err
+	}
+	exported.Contacts = Export(exported.Members).Contacts
+	for _, m := range exported.Members {
+		if slices.ContainsFunc(m.Addresses, contacts.Listable) {
+			continue
+		}
+		reason := "has no e-mail address"
+		if len(m.Addresses) > 0 {
+			reason = fmt.Sprintf("mail cannot reach %s", m.Primary())
+		}
+		exported.LeftOut = append(exported.LeftOut, contactsync.LeftOut{Person: m.ID, Name: m.Name, Reason: reason})
+	}
+	return exported, nil
+}
+
+// listable reads the members, with all addresses of those whose main one a file cannot list: another one may do.
+func (p *Pipeline) listable(ctx context.Context, organization contactsync.Organization) ([]contactsync.Member, error) {
+	members, err := p.members(ctx, organization)
+	if err != nil {
+		return nil, err
+	}
+	var listed, others []contactsync.Member
+	for _, m := range members {
+		if m.Complete || contacts.Listable(m.Primary()) {
+			listed = append(listed, m)
+		} else {
+			others = append(others, m)
+		}
+	}
+	if len(others) == 0 {
+		return listed, nil
+	}
+	others, err = p.Desk.Addresses(p.progress(ctx), organization, others)
+	return append(listed, others...), err
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"contactsync"
 	"contactsync/contacts"
 )
 
@@ -15,12 +16,12 @@ const maxCSV = 64 << 20
 
 // fileDocument is what import and export answer: the file that they made.
 type fileDocument struct {
-	Organization string          `json:"organization,omitempty"` // that was exported
-	Contacts     int             `json:"contacts"`
-	Dropped      []droppedRow    `json:"dropped,omitempty"`  // by import
-	LeftOut      []leftOutMember `json:"left_out,omitempty"` // by export
-	Out          string          `json:"out,omitempty"`      // where it was written to
-	YAML         string          `json:"yaml,omitempty"`     // its text, where it was not written to a file
+	Organization string                `json:"organization,omitempty"` // that was exported
+	Contacts     int                   `json:"contacts"`
+	Dropped      []droppedRow          `json:"dropped,omitempty"`  // by import
+	LeftOut      []contactsync.LeftOut `json:"left_out,omitempty"` // by export
+	Out          string                `json:"out,omitempty"`      // where it was written to
+	YAML         string                `json:"yaml,omitempty"`     // its text, where it was not written to a file
 }
 
 // droppedRow is a row of a CSV that gave no contact.
