@@ -31,6 +31,7 @@ type Procedure struct {
 	State        ProcedureState `json:"state"`
 	Organization Organization   `json:"organization"`
 	Project      int64          `json:"project,omitempty"` // 0 until there is one
+	Commit       string         `json:"commit,omitempty"`  // of the files that it wrote last; "" for none
 	Command      []string       `json:"command"`           // what continues it, without the program's name; no secrets
 	Steps        []StepResult   `json:"steps"`
 	Error        *Failure       `json:"error,omitempty"` // of the step that failed
