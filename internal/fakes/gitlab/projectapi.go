@@ -79,11 +79,11 @@ func (s *Server) poll(p *project) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	state := &p.importing
-	if state.status != "scheduled" && state.status != "started" || state.polls < 0 {
+	if state.status != "scheduled" && state.status != "started" {
 		return nil
 	}
 	state.status = "started"
-	if state.polls--; state.polls > 0 {
+	if state.polls--; state.polls != 0 {
 		return nil
 	}
 	return s.finishImport(p, s.options.ImportError)

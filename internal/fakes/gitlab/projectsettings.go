@@ -10,11 +10,11 @@ import (
 
 // attribute is one that a project is created and changed with.
 type attribute struct {
-	initial any // a bool, a number or a text
-	values  []string
-	limited bool // a feature's level: disabled, private or enabled, or those of values
+	initial any      // a bool, a number or a text
+	values  []string // of a text; nil takes every one
 }
 
+// levels are those of a feature, from the lowest on.
 var levels = []string{"disabled", "private", "enabled"}
 
 // attributes are the settings that the API tells and takes, with the values of a new private project on gitlab.com.
@@ -23,9 +23,9 @@ var levels = []string{"disabled", "private", "enabled"}
 // docs.gitlab.com/user/public_access.
 var attributes = func() map[string]attribute {
 	all := map[string]attribute{
-		"security_and_compliance_access_level": {initial: "private", limited: true},
-		"pages_access_level":                   {initial: "private", limited: true, values: append(slices.Clone(levels), "public")},
-		"package_registry_access_level":        {initial: "enabled", limited: true, values: append(slices.Clone(levels), "public")},
+		"security_and_compliance_access_level": {initial: "private", values: levels},
+		"pages_access_level":                   {initial: "private", values: append(slices.Clone(levels), "public")},
+		"package_registry_access_level":        {initial: "enabled", values: append(slices.Clone(levels), "public")},
 
 		"lfs_enabled": {initial: true}, "request_access_enabled": {initial: true}, "service_desk_enabled": {initial: true},
 		"shared_runners_enabled": {initial: true}, "group_runners_enabled": {initial: true}, "emails_enabled": {initial: true},
@@ -46,13 +46,7 @@ var attributes = func() map[string]attribute {
 	for _, feature := range []string{"issues", "repository", "merge_requests", "forking", "wiki", "builds", "snippets", "analytics",
 		"container_registry", "releases", "environments", "feature_flags", "infrastructure", "monitor", "model_experiments",
 		"model_registry", "requirements"} {
-		all[feature+"_access_level"] = attribute{initial: "enabled", limited: true}
-	}
-	for name, a := range all {
-		if a.limited && a.values == nil {
-			a.values = levels
-			all[name] = a
-		}
+		all[feature+"_access_level"] = attribute{initial: "enabled", values: levels}
 	}
 	return all
 }()
