@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"testing"
 	"time"
 
+	"contactsync"
 	"contactsync/gitlab"
 	fake "contactsync/internal/fakes/gitlab"
 	"contactsync/internal/fakes/gitlab/contract"
@@ -17,7 +19,7 @@ import (
 // TestContract guards that what the client sends, and what the stand-in answers to it, is as GitLab describes it.
 func TestContract(t *testing.T) {
 	spec := contract.FromEnvironment(t)
-	h := newHouse(t, nil)
+	h := newHouse(t, func(o *fake.Options) { o.Access = fake.Owner })
 	checked := 0
 	client := h.client(t, func(o *gitlab.Options) {
 		o.Transport = spec.Transport(http.DefaultTransport, func(err error) { t.Error(err) })
@@ -67,6 +69,35 @@ func TestContract(t *testing.T) {
 		t.Errorf("%+v, %v", o, err)
 	}
 	checked += 2
+	template, err := h.CreateProject(fake.Project{Path: "support/templates/contacts"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted := contactsync.NewProject{Group: "support", Path: "organization-7", Name: "Organization 7", Template: strconv.FormatInt(template, 10),
+		Settings: map[string]string{"lfs_enabled": "false", "wiki_access_level": "disabled"}}
+	made, err := client.CreateProject(context.Background(), wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checked += 3
+	lives := []func() error{
+		func() error { _, err := client.Self(context.Background()); return err },
+		func() error { _, err := client.ProjectDetails(context.Background(), made.ID); return err },
+		func() error { _, _, err := client.FindProject(context.Background(), made.Path); return err },
+		func() error { _, err := client.GroupProjects(context.Background(), "support"); return err },
+		func() error {
+			_, err := client.ChangeSettings(context.Background(), made.ID, map[string]string{"build_timeout": "600", "auto_devops_enabled": "false"})
+			return err
+		},
+		func() error { checked++; _, err := client.DeleteProject(context.Background(), made.ID); return err },
+		func() error { _, err := client.RestoreProject(context.Background(), made.ID); return err },
+	}
+	for _, call := range lives {
+		if err := call(); err != nil {
+			t.Error(err)
+		}
+		checked++
+	}
 	if _, err := client.Project(context.Background(), 1); err == nil {
 		t.Error("a missing project was found")
 	}

@@ -1,6 +1,6 @@
 // Package gitlab is the forge: what contactsync asks of a GitLab through its REST API.
 //
-// Endpoints and answers are those of docs.gitlab.com/api/ (projects, project_webhooks, personal_access_tokens,
+// Endpoints and answers are those of docs.gitlab.com/api/ (projects, groups, namespaces, project_webhooks, personal_access_tokens,
 // rest/troubleshooting).
 package gitlab
 
@@ -32,6 +32,10 @@ type Options struct {
 	URL   string // "https://gitlab.example.com", with a path where GitLab is not at the root; http for loopback only
 	Token string // of the service account
 
+	// DeletionDays is for how many days this GitLab keeps a project that is marked for deletion; 0 is
+	// DefaultDeletionDays. An administrator can choose from 1 to 90, and GitLab's REST API tells it to nobody else.
+	DeletionDays int
+
 	UserAgent string            // "" is contactsync
 	Timeout   time.Duration     // of one call; 0 is DefaultTimeout
 	Transport http.RoundTripper // nil is http.DefaultTransport
@@ -60,6 +64,7 @@ func New(options Options) (*Client, error) {
 	}
 	options.UserAgent = cmp.Or(options.UserAgent, "contactsync")
 	options.Timeout = cmp.Or(options.Timeout, DefaultTimeout)
+	options.DeletionDays = cmp.Or(options.DeletionDays, DefaultDeletionDays)
 	if options.Transport == nil {
 		options.Transport = http.DefaultTransport
 	}
@@ -140,7 +145,7 @@ func (c *Client) project(ctx context.Context, id int64) (contactsync.Project, er
 	}
 	if found.MarkedForDeletionOn != nil {
 		return contactsync.Project{}, contactsync.Errorf(contactsync.ClassInvalidProjectID,
-			"the project %s is marked for deletion on %s", found.PathWithNamespace, found.MarkedForDeletionOn)
+			"the project %s was marked for deletion on %s", found.PathWithNamespace, found.MarkedForDeletionOn)
 	}
 	return contactsync.Project{
 		ID: found.ID, Path: found.PathWithNamespace,

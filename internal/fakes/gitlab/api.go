@@ -1,7 +1,9 @@
 package gitlab
 
 import (
+	"cmp"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"path"
 	"slices"
@@ -14,7 +16,12 @@ import (
 const Version = "19.4.0-ee"
 
 func (s *Server) routes() {
+	s.mux.HandleFunc("POST /api/v4/projects", s.createProject)
 	s.mux.HandleFunc("GET /api/v4/projects/{id}", s.onProject("read_api", s.getProject))
+	s.mux.HandleFunc("PUT /api/v4/projects/{id}", s.onProject("api", s.editProject))
+	s.mux.HandleFunc("DELETE /api/v4/projects/{id}", s.onProject("api", s.owned(s.removeProject)))
+	s.mux.HandleFunc("POST /api/v4/projects/{id}/restore", s.onProject("api", s.owned(s.restoreProject)))
+	s.mux.HandleFunc("GET /api/v4/groups/{id}/projects", s.listGroupProjects)
 	s.mux.HandleFunc("GET /api/v4/projects/{id}/hooks", s.onProject("read_api", s.maintained(s.listHooks)))
 	s.mux.HandleFunc("POST /api/v4/projects/{id}/hooks", s.onProject("api", s.maintained(s.createHook)))
 	s.mux.HandleFunc("GET /api/v4/projects/{id}/hooks/{hook}", s.onProject("read_api", s.maintained(s.getHook)))
@@ -90,6 +97,9 @@ func (s *Server) onProject(scope string, handle projectHandler) http.HandlerFunc
 			p, _ = s.project(id)
 		} else {
 			p, _ = s.projectByPath(reference)
+			if p == nil && s.moved(w, r, reference) {
+				return
+			}
 		}
 		if p == nil {
 			message(w, http.StatusNotFound, "404 Project Not Found")
@@ -112,43 +122,56 @@ func (s *Server) maintained(handle projectHandler) projectHandler {
 }
 
 func (s *Server) getProject(w http.ResponseWriter, r *http.Request, p *project) {
-	answerJSON(w, http.StatusOK, s.describe(p, s.baseFor(r)))
+	if err := s.poll(p); err != nil {
+		message(w, http.StatusInternalServerError, "500 Internal Server Error")
+		return
+	}
+	described := s.describe(p, s.baseFor(r))
+	described.Permissions = &permissionsJSON{GroupAccess: &accessJSON{AccessLevel: s.options.Access, NotificationLevel: 3}}
+	answerJSON(w, http.StatusOK, described)
 }
 
 // projectJSON is what the API tells of a project, as far as anybody here asks.
 // Source: docs.gitlab.com/api/projects, "Retrieve a project".
 type projectJSON struct {
-	ID                  int64           `json:"id"`
-	Description         *string         `json:"description"`
-	Name                string          `json:"name"`
-	NameWithNamespace   string          `json:"name_with_namespace"`
-	Path                string          `json:"path"`
-	PathWithNamespace   string          `json:"path_with_namespace"`
-	CreatedAt           time.Time       `json:"created_at"`
-	DefaultBranch       *string         `json:"default_branch"`
-	Topics              []string        `json:"topics"`
-	SSHURLToRepo        string          `json:"ssh_url_to_repo"`
-	HTTPURLToRepo       string          `json:"http_url_to_repo"`
-	WebURL              string          `json:"web_url"`
-	LastActivityAt      time.Time       `json:"last_activity_at"`
-	Visibility          string          `json:"visibility"`
-	Namespace           namespaceJSON   `json:"namespace"`
-	EmptyRepo           bool            `json:"empty_repo"`
-	Archived            bool            `json:"archived"`
-	MarkedForDeletionAt *string         `json:"marked_for_deletion_at"`
-	MarkedForDeletionOn *string         `json:"marked_for_deletion_on"`
-	ImportStatus        string          `json:"import_status"`
-	CreatorID           int64           `json:"creator_id"`
-	Permissions         permissionsJSON `json:"permissions"`
+	ID                  int64            `json:"id"`
+	Description         *string          `json:"description"`
+	Name                string           `json:"name"`
+	NameWithNamespace   string           `json:"name_with_namespace"`
+	Path                string           `json:"path"`
+	PathWithNamespace   string           `json:"path_with_namespace"`
+	CreatedAt           time.Time        `json:"created_at"`
+	DefaultBranch       *string          `json:"default_branch"`
+	Topics              []string         `json:"topics"`
+	SSHURLToRepo        string           `json:"ssh_url_to_repo"`
+	HTTPURLToRepo       string           `json:"http_url_to_repo"`
+	WebURL              string           `json:"web_url"`
+	LastActivityAt      time.Time        `json:"last_activity_at"`
+	Visibility          string           `json:"visibility"`
+	Namespace           namespaceJSON    `json:"namespace"`
+	EmptyRepo           bool             `json:"empty_repo"`
+	Archived            bool             `json:"archived"`
+	MarkedForDeletionAt *string          `json:"marked_for_deletion_at"`
+	MarkedForDeletionOn *string          `json:"marked_for_deletion_on"`
+	ImportStatus        string           `json:"import_status"`
+	ImportType          *string          `json:"import_type"`
+	ImportError         *string          `json:"import_error"`
+	CreatorID           int64            `json:"creator_id"`
+	RunnersToken        string           `json:"runners_token"`         // a secret, which real answers have
+	Permissions         *permissionsJSON `json:"permissions,omitempty"` // where one project was asked for
+
+	settings map[string]any
 }
 
 type namespaceJSON struct {
-	ID       int64  `json:"id"`
-	Name     string `json:"name"`
-	Path     string `json:"path"`
-	Kind     string `json:"kind"`
-	FullPath string `json:"full_path"`
-	WebURL   string `json:"web_url"`
+	ID       int64   `json:"id"`
+	Name     string  `json:"name"`
+	Path     string  `json:"path"`
+	Kind     string  `json:"kind"`
+	FullPath string  `json:"full_path"`
+	ParentID *int64  `json:"parent_id"`
+	Avatar   *string `json:"avatar_url"`
+	WebURL   string  `json:"web_url"`
 }
 
 type permissionsJSON struct {
@@ -174,10 +197,17 @@ func (s *Server) describe(p *project, base string) projectJSON {
 		CreatedAt: p.CreatedAt.UTC(), LastActivityAt: p.CreatedAt.UTC(), Topics: []string{},
 		SSHURLToRepo: "git@" + host + ":" + p.Path + ".git", HTTPURLToRepo: base + "/" + p.Path + ".git",
 		WebURL: base + "/" + p.Path, Visibility: p.Visibility,
-		Namespace: namespaceJSON{ID: 1, Name: namespace, Path: path.Base(namespace), Kind: "group", FullPath: namespace,
-			WebURL: base + "/groups/" + namespace},
-		EmptyRepo: len(refs) == 0, ImportStatus: "none", CreatorID: s.service.ID,
-		Permissions: permissionsJSON{GroupAccess: &accessJSON{AccessLevel: s.options.Access, NotificationLevel: 3}},
+		Namespace: s.describeGroup(s.groupAt(namespace), base),
+		EmptyRepo: len(refs) == 0, ImportStatus: cmp.Or(p.importing.status, "none"), CreatorID: s.service.ID,
+		Archived: !p.MarkedForDeletion.IsZero(), RunnersToken: "GR1348941swordfish", settings: maps.Clone(p.settings),
+	}
+	if p.importing.status != "" {
+		kind := "gitlab_custom_project_template"
+		described.ImportType = &kind
+	}
+	if p.importing.problem != "" {
+		problem := p.importing.problem
+		described.ImportError = &problem
 	}
 	if p.Description != "" {
 		described.Description = &p.Description

@@ -17,7 +17,7 @@ import (
 // TestContract guards that every answer of the stand-in's API is as GitLab describes it.
 func TestContract(t *testing.T) {
 	spec := contract.FromEnvironment(t)
-	h := newHouse(t, nil)
+	h := newHouse(t, func(o *gitlab.Options) { o.Access = gitlab.Owner })
 	id := h.project(t, "support/organization-42")
 	receiver, _ := receiver(t, 200)
 	client := http.Client{Transport: spec.Transport(http.DefaultTransport, func(err error) { t.Error(err) })}
@@ -103,6 +103,32 @@ func TestContract(t *testing.T) {
 		t.Fatal(err)
 	}
 	call("GET", project, nil, 200)
+	templates, err := h.AddGroup("support/templates")
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := h.project(t, "support/templates/contacts")
+	h.commit(t, template, gitlab.Commit{Files: map[string]string{"a": "1"}})
+	support, err := h.AddGroup("support")
+	if err != nil {
+		t.Fatal(err)
+	}
+	call("GET", "/namespaces/support%2Ftemplates", nil, 200)
+	call("POST", "/projects", map[string]any{"name": "Organization 7", "path": "organization-7", "namespace_id": support, "visibility": "private",
+		"use_custom_template": true, "template_project_id": template, "group_with_project_templates_id": templates, "lfs_enabled": false}, 201)
+	call("POST", "/projects", map[string]any{"name": "Organization 7", "namespace_id": support}, 400)
+	made := fmt.Sprintf("/projects/%d", template+1)
+	call("GET", made, nil, 200)
+	call("PUT", made, map[string]any{"builds_access_level": "disabled", "request_access_enabled": false, "build_timeout": 600}, 200)
+	call("PUT", made, map[string]any{"builds_access_level": "sometimes"}, 400)
+	call("DELETE", made, nil, 202)
+	call("DELETE", made, nil, 400)
+	call("GET", "/groups/support/projects?per_page=100&page=1&order_by=id&sort=asc&with_shared=false", nil, 200)
+	call("GET", "/groups/nowhere/projects", nil, 404)
+	call("GET", "/projects/support%2Forganization-7", nil, 200) // by way of where it is now
+	call("POST", "/projects/support%2Forganization-7/restore", nil, 405)
+	call("POST", made+"/restore", nil, 201)
+	call("POST", made+"/restore", nil, 400)
 	for _, r := range h.Requests() {
 		if r.Status == 0 {
 			t.Errorf("%s %s was not answered", r.Method, r.Path)

@@ -61,6 +61,11 @@ func (s *Server) AddNamespace(n Namespace) (int64, error) {
 	}
 	n.Members = slices.Clone(n.Members)
 	s.namespaces = append(s.namespaces, n)
+	for i, g := range s.groups {
+		if strings.EqualFold(g.path, n.Path) { // it was there because of a project
+			s.groups[i].id = n.ID
+		}
+	}
 	return n.ID, nil
 }
 
@@ -102,6 +107,13 @@ func (s *Server) getNamespace(w http.ResponseWriter, r *http.Request) {
 	}
 	n, ok := s.namespace(r.PathValue("id"))
 	if !ok {
+		base := s.baseFor(r)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if g, found := s.findGroup(r.PathValue("id")); found {
+			answerJSON(w, http.StatusOK, s.describeGroup(g, base))
+			return
+		}
 		message(w, http.StatusNotFound, "404 Namespace Not Found")
 		return
 	}

@@ -25,12 +25,18 @@ type Project struct {
 	DefaultBranch string // "" is master
 	Visibility    string // "" is private
 	CreatedAt     time.Time
-	// MarkedForDeletion is the day on which the project is to disappear, zero when it is not.
+	// MarkedForDeletion is the day on which the project was marked for deletion, zero when it was not. It is deleted
+	// once it was marked for as long as the instance keeps such projects: 30 days on gitlab.com.
 	MarkedForDeletion time.Time
 }
 
 type project struct {
-	Project // guarded by the server's lock
+	Project // guarded by the server's lock, as is all that follows up to dir
+
+	settings  map[string]any
+	importing importing
+	former    []string // paths
+
 	hooks   []*hook
 	tests   window // of hooks
 	resends window // of their events
@@ -78,7 +84,8 @@ func (s *Server) CreateProject(p Project) (int64, error) {
 		return 0, fmt.Errorf("configuring the repository of project %d: %w", p.ID, err)
 	}
 	s.nextID = max(s.nextID, p.ID)
-	s.projects[p.ID] = &project{Project: p, dir: dir}
+	s.projects[p.ID] = &project{Project: p, settings: newSettings(), dir: dir}
+	s.groupAt(path.Dir(p.Path))
 	return p.ID, nil
 }
 
@@ -110,8 +117,9 @@ func (s *Server) Configure(id int64, key, value string) error {
 	return nil
 }
 
-// DeleteProject marks a project for deletion in 30 days, as a DELETE does: the path gets a suffix, and it stays
-// readable under its number.
+// DeleteProject marks a project for deletion, as a DELETE does: name and path get a suffix, and it stays readable under
+// its number.
+// Source: docs.gitlab.com/user/project/working_with_projects, "Delete a project".
 func (s *Server) DeleteProject(id int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,8 +127,9 @@ func (s *Server) DeleteProject(id int64) error {
 	if !ok {
 		return fmt.Errorf("there is no project %d", id)
 	}
-	p.Path += fmt.Sprintf("-deletion_scheduled-%d", id)
-	p.MarkedForDeletion = s.options.Now().AddDate(0, 0, 30)
+	p.rename(p.Path + deletionSuffix(id))
+	p.Name += deletionSuffix(id)
+	p.MarkedForDeletion = s.options.Now()
 	return nil
 }
 

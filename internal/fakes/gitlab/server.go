@@ -2,7 +2,7 @@
 // projects, real git over HTTP (the machine's own "git http-backend" on bare repositories), and push hooks. Faults can
 // be switched on, see Fault.
 //
-// It answers as docs.gitlab.com/api/ (projects, project_webhooks, namespaces, group_members, users,
+// It answers as docs.gitlab.com/api/ (projects, project_webhooks, groups, namespaces, group_members, users,
 // personal_access_tokens, version) and
 // docs.gitlab.com/user/project/integrations/webhook_events describe, and knows nothing of the programs that use it.
 package gitlab
@@ -31,6 +31,12 @@ type Options struct {
 	TokenRevoked bool
 	// Access is the token's level in every project; 0 is 40, a maintainer's. Hooks are kept from all below.
 	Access int
+
+	// ImportPolls is how often a project that is made from a template must be asked for until its import is finished; 0 is
+	// once. Below zero it goes on until FinishImport.
+	ImportPolls int
+	// ImportError makes imports fail, with these words.
+	ImportError string
 
 	// Users may use git, and only git, with a password of their own, on every project.
 	Users []User
@@ -93,6 +99,7 @@ type Server struct {
 	base       string // "" takes each request's Host
 	projects   map[int64]*project
 	namespaces []Namespace
+	groups     []group
 	people     []User
 	nextID     int64
 	hookID     int64

@@ -58,6 +58,7 @@ var operations = []string{
 	"/api/v4/projects/{id}/hooks/{hook_id}/events", "/api/v4/projects/{id}/hooks/{hook_id}/events/{hook_log_id}/resend",
 	"/api/v4/projects/{id}/hooks/{hook_id}/test/{trigger}", "/api/v4/personal_access_tokens/self", "/api/v4/version",
 	"/api/v4/namespaces/{id}", "/api/v4/namespaces/{id}/gitlab_subscription", "/api/v4/groups/{id}/members/all",
+	"/api/v4/projects", "/api/v4/projects/{id}/restore", "/api/v4/groups/{id}/projects",
 }
 
 // missing are addresses that GitLab's description leaves out; what is said there is held against nothing.
@@ -310,6 +311,7 @@ func (s *Spec) Check(request *http.Request, body []byte, response *http.Response
 // undescribed are statuses that the description leaves out for most operations.
 // Source: docs.gitlab.com/api/rest/troubleshooting, "Status codes".
 var undescribed = []int{
+	http.StatusMovedPermanently, http.StatusMethodNotAllowed,
 	http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
 	http.StatusUnprocessableEntity, http.StatusTooManyRequests,
 }
