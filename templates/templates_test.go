@@ -318,9 +318,9 @@ func TestOwnTextsAreChecked(t *testing.T) {
 		want  []string // FILE stands for the folder
 	}{
 		"syntax":         {map[string]string{"intro.txt": "a\nb {{.Organization\n"}, []string{"FILE/intro.txt:2"}},
-		"unknown field":  {map[string]string{"set_up.txt": "a\n\n{{.Nmae}}\n"}, []string{"FILE/set_up.txt:3:2", "can't evaluate field Nmae"}},
+		"unknown field":  {map[string]string{"set_up.txt": "a\n\n{{.Wrong}}\n"}, []string{"FILE/set_up.txt:3:2", "can't evaluate field Wrong"}},
 		"another's data": {map[string]string{"removed.txt": "{{.Invited}}"}, []string{"FILE/removed.txt:1:2", "can't evaluate field Invited"}},
-		"rarely reached": {map[string]string{"not_qualified.txt": "x{{range .Criteria}}\n{{if .Unknown}}{{.Nmae}}{{end}}{{end}}"}, []string{"FILE/not_qualified.txt:2", "Nmae"}},
+		"rarely reached": {map[string]string{"not_qualified.txt": "x{{range .Criteria}}\n{{if .Unknown}}{{.Wrong}}{{end}}{{end}}"}, []string{"FILE/not_qualified.txt:2", "Wrong"}},
 		"no function":    {map[string]string{"intro.txt": "{{shout .File}}"}, []string{"FILE/intro.txt:1", `"shout" not defined`}},
 		"empty":          {map[string]string{"over_limit.txt": " \n{{/* later */}}"}, []string{"FILE/over_limit.txt: the text says nothing"}},
 		"not UTF-8":      {map[string]string{"intro.txt": "caf\xe9"}, []string{"FILE/intro.txt: the text is not UTF-8"}},
