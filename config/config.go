@@ -23,6 +23,8 @@ type Config struct {
 	Serve       Serve       `key:"serve"`
 	Retention   Retention   `key:"retention"`
 	Eligibility Eligibility `key:"eligibility"`
+	Replies     Replies     `key:"replies"`
+	Templates   Templates   `key:"templates"`
 
 	origins  map[string]origin
 	warnings []Problem
@@ -113,7 +115,7 @@ type Serve struct {
 type Retention struct {
 	Deliveries time.Duration `key:"deliveries" default:"30d" text:"Hooks that were received. 0: for ever."`
 	Runs       time.Duration `key:"runs" default:"90d" text:"Runs that had nothing to change. 0: for ever."`
-	Audit      time.Duration `key:"audit" default:"1095d" text:"The audit trail: runs with changes or conflicts, approvals, and verdicts of eligibility. 0: for ever."`
+	Audit      time.Duration `key:"audit" default:"1095d" text:"The audit trail: runs with changes or conflicts, approvals, verdicts of eligibility, and setups and removals of projects. 0: for ever."`
 }
 
 // Eligibility is who may have a contact management project.
@@ -136,6 +138,21 @@ type EligibilityFields struct {
 	Dedicated           string `key:"dedicated" default:"sub_gitlab_dedicated" text:"Key of the check box for GitLab Dedicated."`
 	SoldTo              string `key:"sold_to" text:"Key of the one with the address of who bought the subscription. Empty: there is none."`
 	Namespace           string `key:"namespace" text:"Key of the one with the organization's namespace on GitLab. Empty: there is none."`
+}
+
+// Replies are the titles of the desk's own macros that tickets are answered with. Where a desk has no such active macro,
+// or the title is empty, the text of the same name is sent.
+type Replies struct {
+	Intro        string `key:"intro" default:"Support::Support Ops::Contact management intro" text:"Title of the macro that asks who may edit the contacts file. Empty, or none of that name at the desk: the text intro."`
+	NotQualified string `key:"not_qualified" default:"Support::Support-Ops::Not qualified for CMP" text:"Title of the macro that says why there is no project. Empty, or none of that name at the desk: the text not_qualified."`
+	SetUp        string `key:"set_up" default:"Support::Support Ops::Contact management project setup" text:"Title of the macro that says that the project is set up. Empty, or none of that name at the desk: the text set_up."`
+	Removed      string `key:"removed" text:"Title of the macro that says that the project is removed. Empty, or none of that name at the desk: the text removed."`
+	OverLimit    string `key:"over_limit" default:"Support::Support Ops::Maximum contacts reached" text:"Title of the macro that says that there are too many contacts. Empty, or none of that name at the desk: the text over_limit."`
+}
+
+// Templates are the texts that are written into projects and tickets.
+type Templates struct {
+	Dir string `key:"dir" text:"Folder whose files replace the program's own texts: CONTACTS.md, intro.txt, not_qualified.txt, set_up.txt, removed.txt and over_limit.txt, those that are there. Relative to the working directory. Empty: none."`
 }
 
 // Default returns the configuration that holds without a file and without any variable.

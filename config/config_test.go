@@ -101,6 +101,9 @@ func TestDefaults(t *testing.T) {
 		Level: "support_level", Seats: "seats_decimal", Expires: "expiration_date", DotComPremium: "sub_dotcom_premium",
 		DotComUltimate: "sub_dotcom_ultimate", SelfManagedPremium: "sub_sm_premium", SelfManagedUltimate: "sub_sm_ultimate",
 		Dedicated: "sub_gitlab_dedicated"}}
+	want.Replies = config.Replies{Intro: "Support::Support Ops::Contact management intro",
+		NotQualified: "Support::Support-Ops::Not qualified for CMP", SetUp: "Support::Support Ops::Contact management project setup",
+		OverLimit: "Support::Support Ops::Maximum contacts reached"}
 	for _, key := range config.Reference() {
 		if got, want := shownAt(t, got, key.Path), shownAt(t, want, key.Path); got != want {
 			t.Errorf("%s: got %q, want %q", key.Path, got, want)
@@ -171,6 +174,12 @@ var other = map[string]string{
 	"eligibility.fields.dedicated":             "e",
 	"eligibility.fields.sold_to":               "buyer",
 	"eligibility.fields.namespace":             "group",
+	"replies.intro":                            "Intro",
+	"replies.not_qualified":                    "Not qualified",
+	"replies.set_up":                           "Set up",
+	"replies.removed":                          "Removed",
+	"replies.over_limit":                       "Over limit",
+	"templates.dir":                            "texts",
 }
 
 // inFile writes a path as nested keys.
@@ -339,11 +348,12 @@ func TestLists(t *testing.T) {
 func TestTextsAsWritten(t *testing.T) {
 	t.Parallel()
 	c := mustLoad(t, "gitlab:\n  branch: no\n  template_project: 0123\n  token: 12345678901234567890\n  group:\n"+
-		"zendesk:\nwebhook:\n  token: ~\nschedule:\n  resync: ''\n",
+		"zendesk:\nwebhook:\n  token: ~\nschedule:\n  resync: ''\nreplies:\n  intro: \"\"\n  set_up:\n",
 		"CONTACTSYNC_STORE=", "CONTACTSYNC_ZENDESK_REQUESTS_PER_MINUTE=", "PATH=/bin", "UNRELATED")
 	for path, want := range map[string]string{
 		"gitlab.branch": "no", "gitlab.template_project": "0123", "gitlab.token": "12345678901234567890",
 		"gitlab.group": "support/zd-global-orgs", "zendesk.bulk": "auto", "webhook.token": "[]", "schedule.resync": "",
+		"replies.intro": "", "replies.set_up": "Support::Support Ops::Contact management project setup",
 		"store": "sqlite:contactsync.db",
 	} {
 		if got := shownAt(t, c, path); got != want {
@@ -405,10 +415,10 @@ func TestProblems(t *testing.T) {
 		"unknown key":             {"gitlab:\n  ulr: x\n", nil, []string{f + ":2: gitlab.ulr is no key that contactsync knows. Did you mean url?"}},
 		"unknown key at top":      {"zendesc: {}\n", nil, []string{f + ":1: zendesc is no key that contactsync knows. Did you mean zendesk?"}},
 		"unknown, far off":        {"limits:\n  unrelated: 1\n", nil, []string{f + ":2: limits.unrelated is no key that contactsync knows. Known here: contacts_without_project, contacts_with_project, maintainers."}},
-		"odd key":                 {"\"a\\nb\": 1\n", nil, []string{f + `:1: "a\nb" is no key that contactsync knows. Known here: gitlab, desk, zendesk, store, webhook, sync, limits, schedule, sweep, serve, retention, eligibility.`}},
+		"odd key":                 {"\"a\\nb\": 1\n", nil, []string{f + `:1: "a\nb" is no key that contactsync knows. Known here: gitlab, desk, zendesk, store, webhook, sync, limits, schedule, sweep, serve, retention, eligibility, replies, templates.`}},
 		"duplicate key":           {"desk: zendesk\nstore: sqlite:x\ndesk: zendesk\n", nil, []string{f + ":3: desk is given twice, first in line 1. Delete one of them."}},
 		"no group":                {"gitlab: https://gitlab.com\n", nil, []string{f + ":1: gitlab must be a set of keys. The keys are: url, token, token_file, group, template_project, branch, file."}},
-		"list at top":             {"- gitlab\n", nil, []string{f + ":1: must be a set of keys. The keys are: gitlab, desk, zendesk, store, webhook, sync, limits, schedule, sweep, serve, retention, eligibility."}},
+		"list at top":             {"- gitlab\n", nil, []string{f + ":1: must be a set of keys. The keys are: gitlab, desk, zendesk, store, webhook, sync, limits, schedule, sweep, serve, retention, eligibility, replies, templates."}},
 		"second document":         {"desk: zendesk\n---\ndesk: zendesk\n", nil, []string{f + ":2: holds a second document. Delete the line --- and what follows it."}},
 		"not YAML":                {"desk: [\n", nil, []string{f + ":1: is not YAML: did not find expected node content. Mend that line; texts with special characters go between quotes."}},
 		"alias":                   {"gitlab: {branch: &b main}\nzendesk: {bulk: *b}\n", nil, []string{f + ":1: gitlab.branch uses an anchor or an alias. Write the value itself; one that begins with & or * goes between quotes.", f + ":2: zendesk.bulk uses an anchor or an alias. Write the value itself; one that begins with & or * goes between quotes."}},

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"contactsync/contacts"
 	"contactsync/desktest"
 	"contactsync/eligibility"
+	"contactsync/templates"
 	"contactsync/webhook"
 	"contactsync/zendesk"
 )
@@ -204,6 +206,38 @@ func TestEligibility(t *testing.T) {
 	}
 	if c, err := config.Load(config.Sources{Dir: dir}); err != nil || len(c.Eligibility.Criteria) != 7 {
 		t.Errorf("the policy of %s is %q, %v", name, c.Eligibility.Criteria, err)
+	}
+}
+
+// Whoever writes texts of their own finds every file, and what can be filled in.
+func TestTexts(t *testing.T) {
+	page := read(t, "docs/configuration.md")
+	texts := map[string][]any{
+		"CONTACTS.md":                           {templates.GuideData{}},
+		string(templates.Intro) + ".txt":        {templates.IntroData{}},
+		string(templates.NotQualified) + ".txt": {templates.NotQualifiedData{}, templates.Criterion{}},
+		string(templates.SetUp) + ".txt":        {templates.SetUpData{}},
+		string(templates.Removed) + ".txt":      {templates.RemovedData{}},
+		string(templates.OverLimit) + ".txt":    {templates.OverLimitData{}, templates.Contact{}},
+	}
+	if len(texts) != len(templates.Replies())+1 {
+		t.Errorf("%d texts are looked for, and there are %d replies and the guide", len(texts), len(templates.Replies()))
+	}
+	for file, data := range texts {
+		_, row, _ := strings.Cut(page, "\n| `"+file+"` | ")
+		row, _, _ = strings.Cut(row, "\n")
+		var want, got []string
+		for _, part := range data {
+			for _, field := range reflect.VisibleFields(reflect.TypeOf(part)) {
+				want = append(want, field.Name)
+			}
+		}
+		for _, field := range regexp.MustCompile("`\\.(\\w+)`").FindAllStringSubmatch(row, -1) {
+			got = append(got, field[1])
+		}
+		if slices.Sort(want); !slices.Equal(slices.Sorted(slices.Values(got)), want) {
+			t.Errorf("docs/configuration.md says of %s that it has %v, and it has %v", file, got, want)
+		}
 	}
 }
 

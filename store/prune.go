@@ -11,14 +11,14 @@ import (
 type Retention struct {
 	Deliveries time.Duration
 	Runs       time.Duration // runs that changed nothing, and had nothing to change
-	Audit      time.Duration // runs with changes or conflicts, approvals, and verdicts of eligibility
+	Audit      time.Duration // runs with changes or conflicts, approvals, verdicts of eligibility, and procedures that are done
 }
 
 // pruneBatch is how many rows one transaction deletes, so that nobody waits long for the store.
 const pruneBatch = 200
 
 // Prune deletes what is older than its time, a little at once. What the next run of a project needs stays: its last
-// run, links, baselines, leases and how it stands. It returns how many rows went.
+// run, links, baselines, leases and how it stands; and procedures that are not done. It returns how many rows went.
 func (s *Store) Prune(ctx context.Context, keep Retention) (deleted int64, err error) {
 	now := s.options.Now()
 	for _, old := range []struct {
@@ -34,6 +34,7 @@ func (s *Store) Prune(ctx context.Context, keep Retention) (deleted int64, err e
 			AND r.id NOT IN (SELECT p.run FROM project p) AND r.status <> '` + string(contactsync.StatusRunning) + `' LIMIT $2)`},
 		{keep.Audit, `DELETE FROM approval WHERE id IN (SELECT a.id FROM approval a WHERE a.approved_at < $1 LIMIT $2)`},
 		{keep.Audit, `DELETE FROM verdict WHERE id IN (SELECT v.id FROM verdict v WHERE v.judged_at < $1 LIMIT $2)`},
+		{keep.Audit, `DELETE FROM procedure WHERE id IN (SELECT p.id FROM procedure p WHERE p.state = 'done' AND p.updated_at < $1 LIMIT $2)`},
 		{keep.Runs, `DELETE FROM sweep_project WHERE (sweep, project) IN (SELECT p.sweep, p.project FROM sweep_project p
 			JOIN sweep w ON w.id = p.sweep WHERE w.finished_at > 0 AND w.finished_at < $1 LIMIT $2)`},
 		{keep.Runs, `DELETE FROM sweep WHERE id IN (SELECT w.id FROM sweep w WHERE w.finished_at > 0 AND w.finished_at < $1 LIMIT $2)`},
