@@ -28,17 +28,17 @@ func (s *Store) SaveProcedure(ctx context.Context, procedure *contactsync.Proced
 	err := s.write(ctx, "recording "+subject, func(tx tx) (err error) {
 		if p.Revision == 0 {
 			saved, err = tx.exec(ctx, `INSERT INTO procedure (id, seq, revision, desk, kind, organization, organization_name,
-					project, state, command, steps, error, asked_by, started_at, updated_at)
-				VALUES ($1, (SELECT COALESCE(MAX(seq), 0) + 1 FROM procedure), 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+					project, commit_id, state, command, steps, error, asked_by, started_at, updated_at)
+				VALUES ($1, (SELECT COALESCE(MAX(seq), 0) + 1 FROM procedure), 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 				ON CONFLICT DO NOTHING`,
-				p.ID, s.options.Desk, string(p.Kind), p.Organization.ID, p.Organization.Name, p.Project, string(p.State),
+				p.ID, s.options.Desk, string(p.Kind), p.Organization.ID, p.Organization.Name, p.Project, p.Commit, string(p.State),
 				texts[0], texts[1], texts[2], p.By, millis(p.Started), millis(p.Updated))
 			return err
 		}
-		saved, err = tx.exec(ctx, `UPDATE procedure SET revision = revision + 1, organization_name = $1, project = $2, state = $3,
-				command = $4, steps = $5, error = $6, asked_by = $7, updated_at = $8
-			WHERE id = $9 AND revision = $10`,
-			p.Organization.Name, p.Project, string(p.State), texts[0], texts[1], texts[2], p.By, millis(p.Updated),
+		saved, err = tx.exec(ctx, `UPDATE procedure SET revision = revision + 1, organization_name = $1, project = $2, commit_id = $3,
+				state = $4, command = $5, steps = $6, error = $7, asked_by = $8, updated_at = $9
+			WHERE id = $10 AND revision = $11`,
+			p.Organization.Name, p.Project, p.Commit, string(p.State), texts[0], texts[1], texts[2], p.By, millis(p.Updated),
 			p.ID, p.Revision)
 		return err
 	})
@@ -78,8 +78,8 @@ type ProcedureFilter struct {
 // Procedures returns the procedures of this desk's organizations, those that began last first. Times are to the
 // millisecond.
 func (s *Store) Procedures(ctx context.Context, filter ProcedureFilter) (procedures []contactsync.Procedure, err error) {
-	query := `SELECT id, revision, kind, organization, organization_name, project, state, command, steps, error,
-			asked_by, started_at, updated_at
+	query := `SELECT id, revision, kind, organization, organization_name, project, commit_id, state, command, steps,
+			error, asked_by, started_at, updated_at
 		FROM procedure WHERE desk = $1 AND ($2 = '' OR kind = $2) AND ($3 = '' OR organization = $3)`
 	values := []any{s.options.Desk, string(filter.Kind), filter.Organization}
 	if filter.Unfinished {
@@ -104,7 +104,7 @@ func (s *Store) Procedures(ctx context.Context, filter ProcedureFilter) (procedu
 func scanProcedure(row scanner) (p contactsync.Procedure, err error) {
 	var command, steps, failure string
 	var started, updated int64
-	if err := row.Scan(&p.ID, &p.Revision, &p.Kind, &p.Organization.ID, &p.Organization.Name, &p.Project, &p.State,
+	if err := row.Scan(&p.ID, &p.Revision, &p.Kind, &p.Organization.ID, &p.Organization.Name, &p.Project, &p.Commit, &p.State,
 		&command, &steps, &failure, &p.By, &started, &updated); err != nil {
 		return p, err
 	}

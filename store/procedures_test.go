@@ -16,7 +16,7 @@ func procedureOf(id, organization string, at time.Time) contactsync.Procedure {
 	return contactsync.Procedure{
 		ID: id, Kind: contactsync.ProcedureSetup, State: contactsync.ProcedureRunning, By: "grace", Started: at, Updated: at,
 		Organization: contactsync.Organization{ID: organization, Name: "Example"},
-		Command:      []string{"setup", "--organization", organization, "--developers", "ada@example.com"},
+		Commit:       "0123456789abcdef0123456789abcdef01234567", Command: []string{"setup", "--organization", organization, "--developers", "ada@example.com"},
 	}
 }
 

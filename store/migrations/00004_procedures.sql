@@ -11,6 +11,7 @@ CREATE TABLE procedure (
     organization      TEXT   NOT NULL,
     organization_name TEXT   NOT NULL,
     project           BIGINT NOT NULL, -- 0 until there is one
+    commit_id         TEXT   NOT NULL, -- that it made last, '' for none
     state             TEXT   NOT NULL, -- running, failed or done
     command           TEXT   NOT NULL, -- JSON: the arguments of the command that continues it
     steps             TEXT   NOT NULL, -- JSON: what became of each
