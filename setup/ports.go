@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"contactsync"
+	"contactsync/templates"
 )
 
 // Forge is what the life of a project takes of a GitLab. Errors are of the class repository_unreachable where GitLab
@@ -76,6 +77,10 @@ type Desk interface {
 
 // Syncer is the pipeline.
 type Syncer interface {
+	// Export reads what the organization's contacts file would be if it were made of its present members.
+	Export(ctx context.Context, organization string) (contactsync.Exported, error)
+	// PlanFile shows what a contacts file would do to an organization.
+	PlanFile(ctx context.Context, content []byte, organization string) contactsync.Run
 	Plan(ctx context.Context, project contactsync.ProjectRef) contactsync.Run
 	Sync(ctx context.Context, project contactsync.ProjectRef, trigger contactsync.Trigger) contactsync.Run
 	// Associate makes contacts members of an organization, under all rules of a sync, and removes and renames nobody.
@@ -89,4 +94,10 @@ type Journal interface {
 	// SaveProcedure keeps a procedure and raises its Revision. One that another process saved meanwhile is refused with
 	// an error that says so.
 	SaveProcedure(ctx context.Context, procedure *contactsync.Procedure) error
+}
+
+// Texts words what is written into projects and tickets; templates.Set is one.
+type Texts interface {
+	Text(reply templates.Reply, data templates.Data) (string, error)
+	Guide(data templates.GuideData) ([]byte, error)
 }
