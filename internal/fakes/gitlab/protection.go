@@ -70,6 +70,16 @@ func grants(from []grant) []Grant {
 	return plain
 }
 
+// ProtectDefaultBranch makes GitLab protect one project's default branch by itself, as Options.ProtectDefault does for all.
+func (s *Server) ProtectDefaultBranch(project int64) error {
+	p, err := s.project(project)
+	if err != nil {
+		return err
+	}
+	s.protectDefaultBranch(p)
+	return nil
+}
+
 // protectDefaultBranch makes GitLab protect the project's default branch by itself, for maintainers alone: at once when
 // there is one, else as soon as there is. The caller does not hold the lock.
 // Source: docs.gitlab.com/user/project/repository/branches/default, "Protect initial default branches".
