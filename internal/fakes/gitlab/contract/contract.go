@@ -178,6 +178,7 @@ func mendKnown(definitions map[string]map[string]any) error {
 		{"API_Entities_ProjectHook", "token_present", flag},
 		{"API_Entities_ProjectHook", "signing_token_present", flag},
 		{"postApiV4ProjectsIdHooks", "signing_token", map[string]any{"type": "string"}},
+		{"postApiV4ProjectsIdHooks", "resource_deploy_token_events", flag},
 		// docs.gitlab.com/api/projects shows numbers.
 		{"API_Entities_ProjectAccess", "access_level", number},
 		{"API_Entities_ProjectAccess", "notification_level", number},
