@@ -63,7 +63,7 @@ func TestMembers(t *testing.T) {
 	h := company(t)
 	h.members(t,
 		fake.Member{User: 8, Level: 30, Inherited: true}, fake.Member{User: 8, Level: 40},
-		fake.Member{User: 7, Level: 15, Address: "Ada@Example.com"}, fake.Member{User: 9, Level: 40},
+		fake.Member{User: 7, Level: 15, Address: "Ada@Example.com"}, fake.Member{User: 7, Level: 20, Inherited: true}, fake.Member{User: 9, Level: 40},
 		fake.Member{User: 10, Level: 5, Inherited: true}, fake.Member{User: 11, Level: 30, Waiting: true},
 		fake.Member{User: 12, Level: 20, Blocked: true}, fake.Member{User: 13, Level: 50, Inherited: true})
 	got, err := h.client(t, nil).Members(t.Context(), h.id)
@@ -72,7 +72,7 @@ func TestMembers(t *testing.T) {
 	}
 	want := []contactsync.ProjectMember{
 		{ID: 1, Username: "service-account", Name: "Service account", Level: 50, Active: true},
-		{ID: 7, Username: "ada", Name: "Ada Lovelace", Level: 15, Address: "ada@example.com", Active: true, Direct: true},
+		{ID: 7, Username: "ada", Name: "Ada Lovelace", Level: 20, Address: "ada@example.com", Active: true, Direct: true},
 		{ID: 8, Username: "grace", Name: "Grace Hopper", Level: 40, Active: true, Direct: true},
 		{ID: 9, Username: "project_4711_bot_0a1b", Name: "contacts", Level: 40, Active: true, Direct: true, Bot: true},
 		{ID: 10, Username: "service_account_group_12_0a1b", Name: "setup", Level: 5, Active: true, Bot: true},
@@ -114,6 +114,7 @@ func TestManyMembers(t *testing.T) {
 		"a circle":    {Status: 200, Header: http.Header{"Content-Type": {"application/json"}, "X-Next-Page": {"1"}}, Body: `[]`},
 		"HTML":        {Status: 200, Header: http.Header{"Content-Type": {"text/html"}}, Body: `<html>`},
 		"half":        {Truncate: 5},
+		"a row less":  {Status: 200, Header: http.Header{"Content-Type": {"application/json"}, "X-Total": {"2"}}, Body: `[{"id":1,"username":"ada","invite_email":"a@example.com"}]`},
 		"broken":      {Status: 500},
 		"not allowed": {Status: 403, Header: jsonHeader, Body: `{"message":"403 Forbidden"}`},
 	} {

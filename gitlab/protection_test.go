@@ -67,7 +67,10 @@ func TestProtection(t *testing.T) {
 	}
 	h.protect(t, fake.Protection{Branch: "rel/1.*", Push: []fake.Grant{{Level: 40}, {Level: 30}}, ForcePush: true, CodeOwners: true})
 	h.protect(t, fake.Protection{Branch: "keys", Push: []fake.Grant{{Level: 0}}, Merge: []fake.Grant{{Level: 30}, {User: 7}}})
+	h.Inject(fake.Fault{Path: regexp.MustCompile("/custom$"), Status: 200, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: `{"name":"custom","push_access_levels":[{"id":1,"access_level":null,"member_role_id":5}],"merge_access_levels":[]}`})
 	for branch, want := range map[string]contactsync.Protection{
+		"custom":  {Branch: "custom", Push: []contactsync.AccessLevel{0}, Merge: []contactsync.AccessLevel{0}, Others: true},
 		"rel/1.*": {Branch: "rel/1.*", Push: []contactsync.AccessLevel{30, 40}, Merge: []contactsync.AccessLevel{0}, ForcePush: true, CodeOwners: true},
 		"keys":    {Branch: "keys", Push: []contactsync.AccessLevel{0}, Merge: []contactsync.AccessLevel{30}, Others: true},
 	} {
@@ -198,6 +201,7 @@ func TestProtectFaults(t *testing.T) {
 		{"changing is refused", false, true, with(refused, "PATCH", false, 1), contactsync.ClassGitLabRefused, "403 Forbidden", "GET PATCH", "maintainers"},
 		{"too often", false, true, with(fake.Fault{Status: 429, Body: "Retry later"}, "PATCH", false, 1), contactsync.ClassRepositoryUnreachable, "429", "GET PATCH", "maintainers"},
 		{"deleted, and lost", true, true, with(cut, "DELETE", true, 1), "", "", "GET PATCH GET DELETE POST GET", "developers"},
+		{"deleted by somebody else", true, true, with(fake.Fault{Status: 404, Header: json, Body: `{"message":"404 Not found"}`}, "DELETE", true, 1), "", "", "GET PATCH GET DELETE POST GET", "developers"},
 		{"not deleted", true, true, with(broken, "DELETE", false, 1), contactsync.ClassRepositoryUnreachable, "500", "GET PATCH GET DELETE POST GET", "maintainers"},
 		{"a proxy's no such thing", true, true, with(fake.Fault{Status: 404, Body: "<html>"}, "DELETE", false, 1), contactsync.ClassRepositoryUnreachable, "check gitlab.url", "GET PATCH GET DELETE", "maintainers"},
 		{"deleting is refused", true, true, with(refused, "DELETE", false, 1), contactsync.ClassGitLabRefused, "403 Forbidden", "GET PATCH GET DELETE", "maintainers"},
