@@ -59,6 +59,12 @@ func TestContract(t *testing.T) {
 		}
 		checked++
 	}
+	for _, call := range peopleAndProtection(h, client) {
+		if err := call(); err != nil {
+			t.Error(err)
+		}
+	}
+	checked += 20
 	for _, namespace := range []string{"example/sub", "free"} {
 		if s, err := client.Subscription(context.Background(), namespace); err != nil || s.Unknown != "" {
 			t.Errorf("%+v, %v", s, err)
@@ -103,5 +109,35 @@ func TestContract(t *testing.T) {
 	}
 	if len(h.Requests()) != checked+1 {
 		t.Errorf("%d requests were held against the description, want %d", len(h.Requests()), checked+1)
+	}
+}
+
+// peopleAndProtection are the calls that setting up a project makes beside reading.
+func peopleAndProtection(h *house, client *gitlab.Client) []func() error {
+	h.AddUser(fake.User{ID: 70, Username: "grace", Email: "grace@example.com"})
+	ctx := context.Background()
+	crowded := fake.Protection{Branch: "master", Push: []fake.Grant{{Level: fake.Maintainer}, {User: 70}}, Merge: []fake.Grant{{DeployKey: 3}}}
+	return []func() error{
+		func() error {
+			_, err := client.CreateHook(ctx, h.id, contactsync.NewHook{URL: "https://example.com/{PART}", Variables: map[string]string{"PART": "x"},
+				Branch: "master", MergeRequests: true, Token: "secret", SigningToken: signing})
+			return err
+		},
+		func() error { return client.DeleteHook(ctx, h.id, 2) },
+		func() error { return client.DeleteHook(ctx, h.id, 2) },
+		func() error { return client.Protect(ctx, h.id, wanted) },
+		func() error { return h.Protect(h.id, crowded) },
+		func() error { return client.Protect(ctx, h.id, wanted) },
+		func() error { _, _, err := client.Protection(ctx, h.id, "release/1.*"); return err },
+		func() error {
+			_, err := client.Invite(ctx, h.id, []contactsync.Email{"grace@example.com", "mary+contacts@example.com"})
+			return err
+		},
+		func() error { _, err := client.Invite(ctx, h.id, []contactsync.Email{"grace@example.com"}); return err },
+		func() error { _, err := client.Members(ctx, h.id); return err },
+		func() error { _, err := client.Invitations(ctx, h.id); return err },
+		func() error { return client.MakeDeveloper(ctx, h.id, 70) },
+		func() error { return client.Withdraw(ctx, h.id, "mary+contacts@example.com") },
+		func() error { return client.Withdraw(ctx, h.id, "mary+contacts@example.com") },
 	}
 }

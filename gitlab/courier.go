@@ -35,8 +35,9 @@ const (
 
 // call is what the requests of one call may have, and what they bring beside the answer.
 type call struct {
-	most    int64  // bytes of an answer; 0 is maxAnswer
-	missing []byte // what the last answer of status 404 said: client-go does not keep it
+	most    int64    // bytes of an answer; 0 is maxAnswer
+	missing []byte   // what the last answer of status 404 said: client-go does not keep it
+	secrets []string // that were sent, and must not come back in an error
 }
 
 type callKey struct{}

@@ -1,7 +1,7 @@
 // Package gitlab is the forge: what contactsync asks of a GitLab through its REST API.
 //
-// Endpoints and answers are those of docs.gitlab.com/api/ (projects, groups, namespaces, project_webhooks, personal_access_tokens,
-// rest/troubleshooting).
+// Endpoints and answers are those of docs.gitlab.com/api/ (projects, groups, namespaces, project_webhooks,
+// protected_branches, project_members, invitations, personal_access_tokens, rest/troubleshooting).
 package gitlab
 
 import (
@@ -245,8 +245,7 @@ func isJSON(response *gitlab.Response) bool {
 // explain turns what went wrong with a request into a classed error.
 func (c *Client) explain(ctx context.Context, response *gitlab.Response, err error) error {
 	unreachable := func(format string, args ...any) *contactsync.Error {
-		detail := strings.ReplaceAll(fmt.Sprintf(format, args...), c.options.Token, "[hidden]")
-		return &contactsync.Error{Class: contactsync.ClassRepositoryUnreachable, Detail: detail}
+		return &contactsync.Error{Class: contactsync.ClassRepositoryUnreachable, Detail: c.hide(ctx, fmt.Sprintf(format, args...))}
 	}
 	switch {
 	case errors.Is(context.Cause(ctx), errSlow):
@@ -270,7 +269,7 @@ func (c *Client) explain(ctx context.Context, response *gitlab.Response, err err
 		return unreachable("what GitLab's API answered cannot be understood: %s", outbound.Clean(err.Error(), 200))
 	}
 	words := ""
-	if said := outbound.Clean(refused.Message, 200); said != "" && isJSON(response) {
+	if said := outbound.Clean(c.hide(ctx, refused.Message), 200); said != "" && isJSON(response) {
 		words = ": " + said
 	}
 	switch refused.StatusCode {

@@ -67,7 +67,7 @@ func (c *Client) Hooks(ctx context.Context, project int64) ([]contactsync.Hook, 
 
 func hookOf(h *gitlab.ProjectHook) contactsync.Hook {
 	hook := contactsync.Hook{
-		ID: h.ID, Address: addressOf(h.URL), PushEvents: h.PushEvents,
+		ID: h.ID, Address: addressOf(h.URL), PushEvents: h.PushEvents, MergeRequests: h.MergeRequestsEvents, VerifyTLS: h.EnableSSLVerification,
 		BranchFilter: outbound.Clean(h.PushEventsBranchFilter, 200), BranchStrategy: outbound.Clean(h.BranchFilterStrategy, 20),
 		AlertStatus:  outbound.Clean(h.AlertStatus, 40),
 		TokenPresent: h.TokenPresent, SigningTokenPresent: h.SigningTokenPresent,
@@ -202,31 +202,41 @@ func (c *Client) send(ctx context.Context, method, path string, options, into an
 	return c.api.Do(request, into)
 }
 
+// explainMissing is the error of a request to which GitLab itself answers that something is not there; nil for any other.
+func (c *Client) explainMissing(ctx context.Context, response *gitlab.Response, err error, update string) error {
+	if !errors.Is(err, gitlab.ErrNotFound) || !isJSON(response) {
+		return nil
+	}
+	unreachable := func(cause error, remedy, words string) error {
+		return &contactsync.Error{Class: contactsync.ClassRepositoryUnreachable, Detail: fmt.Sprintf("GitLab at %s %s", c.base.Host, words), Err: cause, Remedy: remedy}
+	}
+	var said struct {
+		Error   string `json:"error"`   // of a call that is not there
+		Message string `json:"message"` // of a thing that is not there
+	}
+	// What cannot be read says nothing, and is then taken for a thing that is gone.
+	_ = json.Unmarshal(callOf(ctx).missing, &said)
+	switch {
+	case said.Error != "":
+		return unreachable(ErrUnsupported, update, "does not have that call")
+	case strings.HasPrefix(said.Message, "404 Project"):
+		return c.noProject()
+	}
+	return unreachable(ErrGone, "Nothing to do, unless it should be there.", "does not have it any more")
+}
+
 // explainHook is explain, and tells what hooks can be refused for.
 func (c *Client) explainHook(ctx context.Context, response *gitlab.Response, err error) error {
-	unreachable := func(cause error, remedy, format string, args ...any) error {
-		return &contactsync.Error{Class: contactsync.ClassRepositoryUnreachable, Detail: fmt.Sprintf(format, args...), Err: cause, Remedy: remedy}
+	if missing := c.explainMissing(ctx, response, err, "Update GitLab: hooks' events can be read since 17.3, and sent again since 17.4."); missing != nil {
+		return missing
 	}
 	var refused *gitlab.ErrorResponse
-	switch {
-	case errors.Is(err, gitlab.ErrNotFound) && isJSON(response):
-		var said struct {
-			Error   string `json:"error"`   // of a call that is not there
-			Message string `json:"message"` // of a thing that is not there
+	if errors.As(err, &refused) && refused.StatusCode == http.StatusUnprocessableEntity {
+		return &contactsync.Error{
+			Class: contactsync.ClassRepositoryUnreachable, Err: ErrNotDelivered,
+			Detail: "GitLab could not deliver it: " + outbound.Clean(c.hide(ctx, refused.Message), 200),
+			Remedy: "Check that GitLab can reach the hook's address, and that the receiver there answers 2xx.",
 		}
-		// What cannot be read says nothing, and is then taken for a thing that is gone.
-		_ = json.Unmarshal(callOf(ctx).missing, &said)
-		switch {
-		case said.Error != "":
-			return unreachable(ErrUnsupported, "Update GitLab: hooks' events can be read since 17.3, and sent again since 17.4.",
-				"GitLab at %s does not have that call", c.base.Host)
-		case strings.HasPrefix(said.Message, "404 Project"):
-			return c.noProject()
-		}
-		return unreachable(ErrGone, "Nothing to do, unless it should be there.", "GitLab at %s does not have it any more", c.base.Host)
-	case errors.As(err, &refused) && refused.StatusCode == http.StatusUnprocessableEntity:
-		return unreachable(ErrNotDelivered, "Check that GitLab can reach the hook's address, and that the receiver there answers 2xx.",
-			"GitLab could not deliver it: %s", outbound.Clean(strings.ReplaceAll(refused.Message, c.options.Token, "[hidden]"), 200))
 	}
 	explained := c.explain(ctx, response, err)
 	var classed *contactsync.Error

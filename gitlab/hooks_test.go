@@ -117,13 +117,13 @@ func TestHooks(t *testing.T) {
 	}
 	if want := (contactsync.Hook{
 		ID: 1, Address: "https://Contacts.example.com/{PLACE}/hooks", BranchFilter: "ma*", BranchStrategy: "wildcard",
-		AlertStatus: "executable", TokenPresent: true,
+		AlertStatus: "executable", TokenPresent: true, VerifyTLS: true,
 	}); hooks[0] != want {
 		t.Errorf("read %+v, want %+v", hooks[0], want)
 	}
 	if want := (contactsync.Hook{
 		ID: 2, Address: w.receiver + "/hooks/gitlab", PushEvents: true, BranchStrategy: "wildcard",
-		AlertStatus: "temporarily_disabled", DisabledUntil: w.now.Add(time.Minute), SigningTokenPresent: true,
+		AlertStatus: "temporarily_disabled", DisabledUntil: w.now.Add(time.Minute), SigningTokenPresent: true, VerifyTLS: true,
 	}); hooks[1] != want || !hooks[1].Disabled() || hooks[0].Disabled() {
 		t.Errorf("read %+v, want %+v", hooks[1], want)
 	}

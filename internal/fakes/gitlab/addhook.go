@@ -18,6 +18,9 @@ func (s *Server) AddHook(project int64, wanted Hook) (int64, error) {
 		return 0, err
 	}
 	made := settings{URL: &wanted.URL, BranchFilter: &wanted.BranchFilter, Token: &wanted.Token, SigningToken: &wanted.SigningToken}
+	if s.options.OldHooks {
+		made.SigningToken = nil
+	}
 	for name, value := range wanted.Variables {
 		made.URLVariables = append(made.URLVariables, variable{Key: name, Value: value})
 	}
@@ -27,6 +30,6 @@ func (s *Server) AddHook(project int64, wanted Hook) (int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hookID++
-	p.hooks = append(p.hooks, &hook{id: s.hookID, created: s.options.Now(), settings: made})
+	p.hooks = append(p.hooks, &hook{id: s.hookID, created: s.options.Now(), old: s.options.OldHooks, settings: made})
 	return s.hookID, nil
 }

@@ -187,8 +187,12 @@ func (s *Server) receivePack(w http.ResponseWriter, r *http.Request, p *project,
 // Source: docs.gitlab.com/user/project/integrations/webhook_events, "Push events".
 const maxBranches = 3
 
-// pushed queues the announcements of what changed between two lists of refs. Tags are not announced.
+// pushed does what GitLab does when refs have changed: it queues the announcements of the branches, and protects the
+// default one if it is new. Tags are not announced.
 func (s *Server) pushed(p *project, before, after map[string]string, user User) {
+	s.mu.Lock()
+	s.protectNewBranches(p, before, after)
+	s.mu.Unlock()
 	var pushes []Push
 	for _, ref := range slices.Sorted(maps.Keys(union(before, after))) {
 		if !strings.HasPrefix(ref, "refs/heads/") || before[ref] == after[ref] {

@@ -26,6 +26,7 @@ import (
 type hook struct {
 	id      int64
 	created time.Time
+	old     bool // knows nothing of signing tokens
 	settings
 	events []Event // the oldest first
 
@@ -108,7 +109,7 @@ type hookJSON struct {
 	URLVariables     []variable `json:"url_variables"`
 	CustomHeaders    []variable `json:"custom_headers"`
 	TokenPresent     bool       `json:"token_present"`
-	SignTokenPresent bool       `json:"signing_token_present"`
+	SignTokenPresent *bool      `json:"signing_token_present,omitempty"`
 }
 
 func (h *hook) describe(projectID int64, now time.Time) hookJSON {
@@ -118,7 +119,11 @@ func (h *hook) describe(projectID int64, now time.Time) hookJSON {
 		MergeRequests: value(h.MergeRequests), NoteEvents: value(h.NoteEvents), Verify: h.Verify == nil || *h.Verify,
 		BranchFilter: h.BranchFilter, BranchStrategy: h.strategy(), AlertStatus: h.status(now),
 		URLVariables: keys(h.URLVariables), CustomHeaders: keys(h.CustomHeaders),
-		TokenPresent: value(h.Token) != "", SignTokenPresent: value(h.SigningToken) != "",
+		TokenPresent: value(h.Token) != "",
+	}
+	if !h.old {
+		signed := value(h.SigningToken) != ""
+		described.SignTokenPresent = &signed
 	}
 	if !h.disabled.IsZero() {
 		until := h.disabled.UTC()
@@ -208,7 +213,7 @@ func (s *Server) getHook(w http.ResponseWriter, r *http.Request, p *project) {
 }
 
 func (s *Server) createHook(w http.ResponseWriter, r *http.Request, p *project) {
-	sent, ok := readSettings(w, r)
+	sent, ok := s.readSettings(w, r)
 	if !ok {
 		return
 	}
@@ -223,13 +228,13 @@ func (s *Server) createHook(w http.ResponseWriter, r *http.Request, p *project) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hookID++
-	h := &hook{id: s.hookID, created: s.options.Now(), settings: sent}
+	h := &hook{id: s.hookID, created: s.options.Now(), old: s.options.OldHooks, settings: sent}
 	p.hooks = append(p.hooks, h)
 	answerJSON(w, http.StatusCreated, h.describe(p.ID, s.options.Now()))
 }
 
 func (s *Server) editHook(w http.ResponseWriter, r *http.Request, p *project) {
-	sent, ok := readSettings(w, r)
+	sent, ok := s.readSettings(w, r)
 	if !ok {
 		return
 	}
@@ -327,11 +332,13 @@ func (c settings) address() (address string, missing bool) {
 	return address, missing
 }
 
-func readSettings(w http.ResponseWriter, r *http.Request) (settings, bool) {
+func (s *Server) readSettings(w http.ResponseWriter, r *http.Request) (settings, bool) {
 	var sent settings
-	if err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(&sent); err != nil {
-		answerJSON(w, http.StatusBadRequest, map[string]string{"error": "There was a problem in the JSON you submitted: " + err.Error()})
+	if !readJSON(w, r, &sent) {
 		return settings{}, false
+	}
+	if s.options.OldHooks {
+		sent.SigningToken = nil
 	}
 	return sent, true
 }

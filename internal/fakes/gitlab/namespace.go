@@ -28,12 +28,15 @@ type Namespace struct {
 	Hidden, Foreign bool
 }
 
-// Member is somebody in a namespace, or above it: the stand-in does not tell the two apart.
+// Member is somebody in a namespace, or above it, which the stand-in does not tell apart; or in a project.
 type Member struct {
 	User    int64
 	Level   int
 	Blocked bool
+	Waiting bool   // the membership is to be approved
 	Address string // that GitLab shows to owners, of enterprise users
+	// Inherited members of a project are in it by a group.
+	Inherited bool
 }
 
 // Subscription is what gitlab.com says of a subscription.
@@ -175,18 +178,7 @@ func (s *Server) listMembers(w http.ResponseWriter, r *http.Request) {
 		if !ok {
 			continue
 		}
-		row := map[string]any{
-			"id": u.ID, "username": u.Username, "name": u.Name, "state": "active", "locked": false, "avatar_url": nil,
-			"web_url": s.baseFor(r) + "/" + u.Username, "access_level": m.Level, "created_at": "2025-01-02T03:04:05.000Z",
-			"expires_at": nil, "membership_state": "active",
-		}
-		if m.Blocked {
-			row["state"] = "blocked"
-		}
-		if m.Address != "" {
-			row["email"] = m.Address
-		}
-		rows = append(rows, row)
+		rows = append(rows, describeMember(u, m, s.baseFor(r)))
 	}
 	answerJSON(w, http.StatusOK, rows)
 }

@@ -42,6 +42,11 @@ type project struct {
 	resends window // of their events
 	dir     string // of the bare repository
 
+	protections     []*protection
+	protectsDefault bool // whether GitLab protects the default branch by itself, whatever the options say
+	members         []Member
+	invitations     []Invitation
+
 	pushing sync.Mutex // held while refs change, so that each change is seen once
 }
 

@@ -2,8 +2,8 @@
 // projects, real git over HTTP (the machine's own "git http-backend" on bare repositories), and push hooks. Faults can
 // be switched on, see Fault.
 //
-// It answers as docs.gitlab.com/api/ (projects, project_webhooks, groups, namespaces, group_members, users,
-// personal_access_tokens, version) and
+// It answers as docs.gitlab.com/api/ (projects, project_webhooks, protected_branches, project_members, invitations,
+// groups, namespaces, group_members, users, personal_access_tokens, version) and
 // docs.gitlab.com/user/project/integrations/webhook_events describe, and knows nothing of the programs that use it.
 package gitlab
 
@@ -51,6 +51,12 @@ type Options struct {
 	// KeepHooks leaves failing hooks enabled, as a self-managed GitLab does unless its administrator says otherwise
 	// (feature flag auto_disabling_web_hooks).
 	KeepHooks bool
+	// OldHooks knows nothing of signing tokens, as GitLab before 19.0.
+	OldHooks bool
+	// Free answers as GitLab Free: of branch rules it ignores whatever is not a role.
+	Free bool
+	// ProtectDefault makes GitLab protect every default branch that comes into being, for maintainers alone.
+	ProtectDefault bool
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -104,6 +110,7 @@ type Server struct {
 	nextID     int64
 	hookID     int64
 	eventID    int64
+	ruleID     int // of protected branches, and of who may
 	faults     []*Fault
 
 	logging  sync.Mutex // a lock of its own, because answers are written, and logged, under the other

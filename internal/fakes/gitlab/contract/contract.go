@@ -57,6 +57,9 @@ var operations = []string{
 	"/api/v4/projects/{id}", "/api/v4/projects/{id}/hooks", "/api/v4/projects/{id}/hooks/{hook_id}",
 	"/api/v4/projects/{id}/hooks/{hook_id}/events", "/api/v4/projects/{id}/hooks/{hook_id}/events/{hook_log_id}/resend",
 	"/api/v4/projects/{id}/hooks/{hook_id}/test/{trigger}", "/api/v4/personal_access_tokens/self", "/api/v4/version",
+	"/api/v4/projects/{id}/protected_branches", "/api/v4/projects/{id}/protected_branches/{name}",
+	"/api/v4/projects/{id}/members", "/api/v4/projects/{id}/members/all", "/api/v4/projects/{id}/members/{user_id}",
+	"/api/v4/projects/{id}/invitations", "/api/v4/projects/{id}/invitations/{email}",
 	"/api/v4/namespaces/{id}", "/api/v4/namespaces/{id}/gitlab_subscription", "/api/v4/groups/{id}/members/all",
 	"/api/v4/projects", "/api/v4/projects/{id}/restore", "/api/v4/groups/{id}/projects",
 }
@@ -176,6 +179,7 @@ func mendKnown(definitions map[string]map[string]any) error {
 		{"API_Entities_ProjectHook", "token_present", flag},
 		{"API_Entities_ProjectHook", "signing_token_present", flag},
 		{"postApiV4ProjectsIdHooks", "signing_token", map[string]any{"type": "string"}},
+		{"postApiV4ProjectsIdHooks", "resource_deploy_token_events", flag},
 		// docs.gitlab.com/api/projects shows numbers.
 		{"API_Entities_ProjectAccess", "access_level", number},
 		{"API_Entities_ProjectAccess", "notification_level", number},
@@ -185,6 +189,12 @@ func mendKnown(definitions map[string]map[string]any) error {
 		{"API_Entities_PersonalAccessTokenWithLastUsedIps", "expires_at", map[string]any{"type": "string", "format": "date"}},
 		// docs.gitlab.com/api/group_members shows numbers.
 		{"API_Entities_Member", "access_level", number},
+		// docs.gitlab.com/api/invitations shows numbers, and what inviting is answered with: the description says that it is
+		// an invitation.
+		{"API_Entities_Invitation", "access_level", number},
+		{"API_Entities_Invitation", "status", text},
+		{"API_Entities_Invitation", "message", map[string]any{}},
+		{"API_Entities_Invitation", "queued_users", map[string]any{}},
 		// Published answers show numbers and booleans.
 		{"API_Entities_GitlabSubscription", "plan", object(map[string]any{"code": text, "name": text, "trial": flag,
 			"auto_renew": flag, "upgradable": flag, "exclude_guests": flag})},
