@@ -228,7 +228,7 @@ func rewrite(a answer, change func(map[string]any) bool) (answer, bool) {
 // lists are the names under which rows stand; the first that is there is the list itself, others are side-loaded.
 var lists = []string{
 	"organization_memberships", "results", "job_statuses", "deleted_users", "organization_fields",
-	"users", "organizations", "identities",
+	"macros", "users", "organizations", "identities",
 }
 
 func (f *armedFault) rewrite(body map[string]any, c *call) bool {
