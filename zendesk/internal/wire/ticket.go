@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"reflect"
@@ -124,7 +125,7 @@ func (t Ticket) Changes(to Ticket) (fields map[string]any, tags []string) {
 		}
 	}
 	if len(custom) > 0 {
-		slices.SortFunc(custom, func(a, b fieldValue) int { return int(min(max(a.ID-b.ID, -1), 1)) })
+		slices.SortFunc(custom, func(a, b fieldValue) int { return cmp.Compare(a.ID, b.ID) })
 		fields["custom_fields"] = custom
 	}
 	for _, tag := range to.Tags {
