@@ -78,19 +78,16 @@ func (c *counting) add(id, organization int64) {
 // countUsers counts by an export of everybody. The export leaves out who changed in the last minute, so its end is read
 // again a minute later. Errors: errNoExport, also for an export with nobody in it.
 func (d *Desk) countUsers(ctx context.Context, counts *counting) error {
-	cursor, rows, err := d.exportUsers(ctx, "", counts)
-	if err == nil && rows == 0 {
-		err = errNoExport
-	}
+	cursor, early, err := d.exportUsers(ctx, "", counts)
 	if err != nil {
 		return err
 	}
 	if err := d.wait(ctx, exportLag); err != nil {
 		return err
 	}
-	_, _, err = d.exportUsers(ctx, cursor, counts)
-	if errors.Is(err, errNoExport) {
-		return unreadable("the desk broke the export of people off")
+	_, late, err := d.exportUsers(ctx, cursor, counts)
+	if err == nil && early+late == 0 {
+		err = errNoExport
 	}
 	return err
 }

@@ -303,5 +303,8 @@ func (d *Desk) macroTitled(ctx context.Context, title string) (macro, error) {
 
 func (d *Desk) activeMacros(ctx context.Context) ([]*page, error) {
 	pages, _, err := d.list(ctx, "/macros/active", nil, macroRows)
+	if err == nil && len(pages[0].Macros) == 0 { // nothing else proves that there are none
+		pages, _, err = d.list(ctx, "/macros/active", nil, macroRows)
+	}
 	return pages, err
 }
