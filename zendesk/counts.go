@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"time"
 
 	"contactsync"
 )
@@ -17,8 +19,8 @@ const (
 	countExports = exportsAMinute - 2
 	// membershipWalk bounds the pages of all memberships: no account has ten million of them.
 	membershipWalk = 100_000
-	// countedOnce is how many ids are kept so that nobody is counted twice, 15 bytes each.
-	countedOnce = 4_000_000
+	// lateKept bounds the people of whom it is remembered that they changed while everybody was read.
+	lateKept = 200_000
 )
 
 // MemberCounts returns how many contacts each organization has: active end users, suspended ones too, by their only
@@ -32,47 +34,85 @@ func (d *Desk) MemberCounts(ctx context.Context) (map[string]int, error) {
 	if err != nil {
 		return nil, reading(err, "how many contacts the organizations have")
 	}
-	told := make(map[string]int, len(counts.of))
-	for organization, n := range counts.of {
+	told := make(map[string]int, len(counts))
+	for organization, n := range counts {
 		told[strconv.FormatInt(organization, 10)] = n
 	}
 	return told, nil
 }
 
-func (d *Desk) memberCounts(ctx context.Context) (*counting, error) {
+// memberCounts is MemberCounts by numbers.
+func (d *Desk) memberCounts(ctx context.Context) (map[int64]int, error) {
 	multiple, err := d.multiple(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if !multiple {
-		counts := newCounting()
+		counts := newCounting(d.now())
 		if err := d.countUsers(ctx, counts); !errors.Is(err, errNoExport) {
-			return counts, err
+			return counts.of, err
 		}
 	}
 	return d.countMemberships(ctx)
 }
 
-// counting is how many rows were seen of each organization. A row comes again when it changes while a reading takes its
-// time, so ids are kept, and the first word counts. They are kept up to a limit, as this is a hint: beyond that, who
-// changes during the reading may count twice.
+// counting is how many contacts were seen of each organization. Whoever changes during the reading, which takes hours in
+// a large account, comes again at its end, and must count once. Only those who changed since it began can come again, so
+// they alone are kept by id until the end; of the others eight bytes each, to know then who was counted before.
 type counting struct {
-	of   map[int64]int
-	seen map[int64]struct{}
+	of      map[int64]int
+	began   time.Time
+	counted [][]int64       // by page
+	late    map[int64]int64 // organization of those who changed since, 0 for no contact
 }
 
-func newCounting() *counting {
-	return &counting{of: map[int64]int{}, seen: map[int64]struct{}{}}
+func newCounting(began time.Time) *counting {
+	// The desk's clock may be a little behind.
+	return &counting{of: map[int64]int{}, began: began.Add(-exportOverlap), late: map[int64]int64{}}
 }
 
-func (c *counting) add(id, organization int64) {
-	if _, again := c.seen[id]; again || organization == 0 {
-		return
+// users takes in a page of the export.
+func (c *counting) users(list []user) error {
+	var counted []int64
+	for _, u := range list {
+		if !u.Role.Given || !u.Active.Given || !u.OrganizationID.Given {
+			return unreadable("the export of people leaves out what counting takes")
+		}
+		organization := u.OrganizationID.Value
+		if !u.Active.Value || u.role() != contactsync.RoleContact {
+			organization = 0
+		}
+		_, again := c.late[u.ID]
+		switch {
+		case again, c.isLate(u) && len(c.late) < lateKept:
+			c.late[u.ID] = organization
+		case organization != 0:
+			c.of[organization]++
+			counted = append(counted, u.ID)
+		}
 	}
-	if len(c.seen) < countedOnce {
-		c.seen[id] = struct{}{}
+	c.counted = append(c.counted, slices.Clip(counted))
+	return nil
+}
+
+// isLate says whether the person may have changed since the reading began.
+func (c *counting) isLate(u user) bool {
+	changed, err := time.Parse(time.RFC3339, u.UpdatedAt)
+	return err != nil || !changed.Before(c.began)
+}
+
+// settle counts those who changed during the reading and had not been counted before.
+func (c *counting) settle() {
+	for _, page := range c.counted {
+		for _, id := range page {
+			delete(c.late, id)
+		}
 	}
-	c.of[organization]++
+	for _, organization := range c.late {
+		if organization != 0 {
+			c.of[organization]++
+		}
+	}
 }
 
 // countUsers counts by an export of everybody. The export leaves out who changed in the last minute, so its end is read
@@ -89,6 +129,7 @@ func (d *Desk) countUsers(ctx context.Context, counts *counting) error {
 	if err == nil && early+late == 0 {
 		err = errNoExport
 	}
+	counts.settle()
 	return err
 }
 
@@ -121,13 +162,8 @@ func (d *Desk) exportUsers(ctx context.Context, cursor string, counts *counting)
 		if _, err := distinct([]*page{&answer.page}, userRows); err != nil {
 			return "", 0, err
 		}
-		for _, u := range answer.Users {
-			if !u.Role.Given || !u.Active.Given || !u.OrganizationID.Given {
-				return "", 0, unreadable("the export of people leaves out what counting takes")
-			}
-			if u.Active.Value && u.person(0).Role == contactsync.RoleContact {
-				counts.add(u.ID, u.OrganizationID.Value)
-			}
+		if err := counts.users(answer.Users); err != nil {
+			return "", 0, err
 		}
 		found := len(answer.Users)
 		rows += found
@@ -152,10 +188,10 @@ func (d *Desk) exportUsers(ctx context.Context, cursor string, counts *counting)
 
 // countMemberships counts by all memberships there are: by pages side by side, which must come to what the first one
 // says, and by cursors beyond what offsets reach.
-func (d *Desk) countMemberships(ctx context.Context) (*counting, error) {
+func (d *Desk) countMemberships(ctx context.Context) (map[int64]int, error) {
 	const path = "/organization_memberships"
-	return whole(ctx, func(ctx context.Context) (*counting, error) {
-		counts := newCounting()
+	return whole(ctx, func(ctx context.Context) (map[int64]int, error) {
+		counts := map[int64]int{}
 		first, err := d.page(ctx, path, nil, membershipRows, "page", "1")
 		if err != nil {
 			return nil, err
@@ -173,7 +209,7 @@ func (d *Desk) countMemberships(ctx context.Context) (*counting, error) {
 			return nil, err
 		}
 		for _, p := range pages {
-			if err := counts.memberships(p); err != nil {
+			if err := countPage(counts, p); err != nil {
 				return nil, err
 			}
 		}
@@ -181,36 +217,41 @@ func (d *Desk) countMemberships(ctx context.Context) (*counting, error) {
 	})
 }
 
-func (c *counting) memberships(p *page) error {
+func countPage(counts map[int64]int, p *page) error {
 	for _, m := range p.Memberships {
-		if m.ID <= 0 || m.OrganizationID <= 0 {
-			return unreadable("a membership has no id, or no organization")
+		if m.OrganizationID <= 0 {
+			return unreadable("membership %d has no organization", m.ID)
 		}
-		c.add(m.ID, m.OrganizationID)
+		counts[m.OrganizationID]++
 	}
 	return nil
 }
 
-// walkMemberships follows the cursors and keeps no page. No count proves the end, so a page that is full or empty and
+// walkMemberships follows the cursors and keeps one page. No count proves the end, so a page that is full or empty and
 // said to be the last is not believed before what follows it was asked for.
-func (d *Desk) walkMemberships(ctx context.Context, path string, counts *counting) error {
-	after, rows, doubted := "", 0, false
+func (d *Desk) walkMemberships(ctx context.Context, path string, counts map[int64]int) error {
+	after, done, doubted := "", 0, false
 	asked := map[string]bool{}
+	last := &page{}
 	for range membershipWalk {
 		arguments := []string{"page[size]", strconv.Itoa(pageSize)}
 		if after != "" {
 			arguments = append(arguments, "page[after]", after)
 		}
 		p, err := d.page(ctx, path, nil, membershipRows, arguments...)
+		if err == nil {
+			_, err = distinct([]*page{last, p}, membershipRows)
+		}
+		if err == nil {
+			err = countPage(counts, p)
+		}
 		if err != nil {
 			return err
 		}
-		if err := counts.memberships(p); err != nil {
-			return err
-		}
+		last = p
 		found := len(p.Memberships)
-		rows += found
-		contactsync.ReportProgress(ctx, rows, 0)
+		done += found
+		contactsync.ReportProgress(ctx, done, 0)
 		switch {
 		case p.Meta == nil:
 			return inconsistent("the answer says nothing about further pages")

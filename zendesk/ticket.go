@@ -146,20 +146,17 @@ type replying struct {
 }
 
 func (r *replying) send(ctx context.Context) (contactsync.Replied, error) {
-	var replied contactsync.Replied
-	var unclear, clash error
+	var sent contactsync.Replied
+	var unclear, clash error // what the last such write ended with
 	for writes, unclears := 0, 0; ; writes++ {
-		t, _, err := r.desk.readTicket(ctx, r.number, nil)
+		t, err := r.read(ctx, unclear)
 		if err != nil {
-			if unclear != nil {
-				err = fmt.Errorf("finding out whether it was answered: %w", unchained(err, contactsync.ClassDeskUnreadable))
-			}
 			return contactsync.Replied{}, err
 		}
-		switch {
-		case slices.Contains(t.Tags, markPrefix+r.reply.Mark) && unclear != nil:
-			return replied, nil
-		case slices.Contains(t.Tags, markPrefix+r.reply.Mark):
+		switch marked := slices.Contains(t.Tags, markPrefix+r.reply.Mark); {
+		case marked && unclear != nil:
+			return sent, nil
+		case marked:
 			return contactsync.Replied{Already: true}, nil
 		case closed(t):
 			return contactsync.Replied{}, contactsync.Errorf(contactsync.ClassTicketNotAnswered, "it is closed, and can be changed no more")
@@ -169,26 +166,36 @@ func (r *replying) send(ctx context.Context) (contactsync.Replied, error) {
 			return contactsync.Replied{}, contactsync.Errorf(contactsync.ClassTicketNotAnswered,
 				"the ticket changed each time before the reply was written: %w", clash)
 		}
-		var change map[string]any
-		if change, replied, err = r.compose(ctx, t); err != nil {
+		change, replied, err := r.compose(ctx, t)
+		if err != nil {
 			return contactsync.Replied{}, err
 		}
-		err = r.desk.put(ctx, fmt.Sprintf("/tickets/%d", r.number), map[string]any{"ticket": change}, &struct{}{})
+		sent = replied
+		refused := r.desk.put(ctx, fmt.Sprintf("/tickets/%d", r.number), map[string]any{"ticket": change}, &struct{}{})
 		switch {
-		case err == nil:
-			return replied, nil
-		case status(err) == http.StatusConflict:
-			clash = err
-		case isAmbiguous(err):
+		case refused == nil:
+			return sent, nil
+		case status(refused) == http.StatusConflict:
+			clash = refused
+		case isAmbiguous(refused):
+			unclear = refused
 			unclears++
-			unclear = err
 			if err := r.desk.wait(ctx, unclearPause); err != nil {
 				return contactsync.Replied{}, err
 			}
 		default:
-			return contactsync.Replied{}, classed(err, contactsync.ClassTicketNotAnswered)
+			return contactsync.Replied{}, classed(refused, contactsync.ClassTicketNotAnswered)
 		}
 	}
+}
+
+// read reads the ticket; unclear is the end of an earlier write, about which this reading is to tell.
+func (r *replying) read(ctx context.Context, unclear error) (wire.Ticket, error) {
+	t, _, err := r.desk.readTicket(ctx, r.number, nil)
+	if err != nil && unclear != nil {
+		err = fmt.Errorf("finding out whether it was answered: %w", unchained(err, contactsync.ClassDeskUnreadable))
+	}
+	return t, err
 }
 
 // compose returns what to write to the ticket as it is now.

@@ -13,6 +13,7 @@ import (
 
 	"contactsync"
 	fake "contactsync/internal/fakes/zendesk"
+	"contactsync/internal/fakes/zendesk/contract"
 )
 
 const tag = "contactsync_setup-1"
@@ -356,5 +357,31 @@ func TestRequestsOfLostReplies(t *testing.T) {
 			t.Errorf("kind %d: %d requests, want %d:\n%s", kind, n, want, w.log())
 		}
 		w.clean()
+	}
+}
+
+// What is sent to link, count and answer is what Zendesk's own description of its API allows.
+func TestContractOfTickets(t *testing.T) {
+	for name, multiple := range map[string]bool{"export": false, "memberships": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, func(next http.Handler) http.Handler { return contract.Middleware(t, next) })
+			w.Configure(func(s *fake.Settings) { s.MultipleOrganizations = multiple })
+			w.crowded(1, 3)
+			_, text := w.ticketed()
+			w.introduce()
+			desk := w.desk()
+			for _, number := range []int64{815, 0} {
+				wantNoError(t, desk.LinkProject(t.Context(), w.org, number))
+			}
+			_, err := desk.MemberCounts(t.Context())
+			wantNoError(t, err)
+			_, err = desk.Ticket(t.Context(), text)
+			wantNoError(t, err)
+			for _, reply := range []contactsync.Reply{intro, {Text: "Bye.", Mark: "bye"}} {
+				_, err = desk.Reply(t.Context(), text, reply)
+				wantNoError(t, err)
+			}
+			w.clean()
+		})
 	}
 }
