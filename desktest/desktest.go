@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -52,6 +53,23 @@ type Bench interface {
 	Break()
 }
 
+// TicketBench is a Bench whose desk has tickets.
+type TicketBench interface {
+	// AddTicket adds an open ticket of a person, in an organization.
+	AddTicket(subject, requester, organization string) string
+	CloseTicket(id string)
+	// Comments returns what was said on a ticket since it was added.
+	Comments(ticket string) []Comment
+	// AddMacro adds a macro that says the text as an internal note, and solves the ticket.
+	AddMacro(title, text string)
+}
+
+// Comment is a comment on a ticket.
+type Comment struct {
+	Text   string
+	Public bool
+}
+
 // Capability is something that not every desk can do.
 type Capability struct {
 	Name string
@@ -64,11 +82,17 @@ func Capabilities(desk contactsync.Desk) []Capability {
 	_, share := desk.(contactsync.Sharer)
 	_, list := desk.(contactsync.LinkLister)
 	_, fields := desk.(contactsync.FieldReader)
+	_, link := desk.(contactsync.Linker)
+	_, count := desk.(contactsync.MemberCounter)
+	_, answer := desk.(contactsync.Replier)
 	return []Capability{
 		{Name: "rename members", Has: rename},
 		{Name: "tell whether a person may belong to several organizations", Has: share},
 		{Name: "list all linked projects at once", Has: list},
 		{Name: "read the account's own fields of an organization", Has: fields},
+		{Name: "link an organization to a project", Has: link},
+		{Name: "count the contacts of all organizations at once", Has: count},
+		{Name: "answer tickets", Has: answer},
 	}
 }
 
@@ -85,6 +109,9 @@ func Exercise(t *testing.T, open func(t *testing.T) Bench) {
 		{"OrganizationByID", testOrganizationByID},
 		{"Links", testLinks},
 		{"Fields", testFields},
+		{"Link", testLink},
+		{"MemberCounts", testMemberCounts},
+		{"Reply", testReply},
 		{"Members", testMembers},
 		{"MembersOfAnEmptyOrganization", testNoMembers},
 		{"Addresses", testAddresses},
@@ -310,6 +337,118 @@ func testFields(t *testing.T, b *bench) {
 	})
 	_, err := reader.OrganizationFields(t.Context(), contactsync.Organization{ID: b.id + "999"})
 	wantClass(t, "fields of nobody", err, contactsync.ClassNoOrgFound)
+}
+
+// A link that was written is there at once, however much the desk's index lags, and so is its absence.
+func testLink(t *testing.T, b *bench) {
+	desk := b.Desk()
+	linker, ok := desk.(contactsync.Linker)
+	if !ok {
+		t.Log("not tried: this desk's links cannot be written")
+		return
+	}
+	other := contactsync.Organization{ID: b.other, Name: "Other"}
+	for _, number := range []int64{project + 1, project + 2, 0} { // written, changed, taken away
+		twice(t, func(t *testing.T, _ bool) {
+			if err := linker.LinkProject(t.Context(), other, number); err != nil {
+				t.Fatalf("LinkProject to %d: %v", number, err)
+			}
+			if got, err := linker.ProjectOf(t.Context(), other); err != nil || got != number {
+				t.Errorf("ProjectOf = %d, %v; want %d", got, err, number)
+			}
+			if number == 0 {
+				return
+			}
+			if org, err := desk.Organization(t.Context(), number); err != nil || org != other {
+				t.Errorf("Organization = %+v, %v; want %+v", org, err, other)
+			}
+		})
+	}
+	if org, err := desk.Organization(t.Context(), project); err != nil || org != b.org {
+		t.Errorf("another organization's link is %+v, %v now", org, err)
+	}
+	_, err := desk.Organization(t.Context(), project+2)
+	wantClass(t, "a link that was taken away", err, contactsync.ClassNoOrgFound)
+	gone := contactsync.Organization{ID: b.id + "999"}
+	_, err = linker.ProjectOf(t.Context(), gone)
+	wantClass(t, "project of nobody", err, contactsync.ClassNoOrgFound)
+	wantClass(t, "linking nobody", linker.LinkProject(t.Context(), gone, project+3), contactsync.ClassNoOrgFound)
+}
+
+// The contacts of all organizations are counted, each once, and organizations without any are left out.
+func testMemberCounts(t *testing.T, b *bench) {
+	counter, ok := b.Desk().(contactsync.MemberCounter)
+	if !ok {
+		t.Log("not tried: this desk cannot count")
+		return
+	}
+	for i := range 3 {
+		b.plain(contactsync.Email(fmt.Sprintf("member%d@example.com", i)), b.id)
+	}
+	b.plain("stranger@example.com")
+	b.person(Person{Name: "Gone", Addresses: []contactsync.Email{"gone@example.com"}, Deleted: true, Organizations: []string{b.id}})
+	want := map[string]int{b.id: 3, b.AddOrganization("Third", 0): 1}
+	for id := range want {
+		if id != b.id {
+			b.plain("neighbour@example.com", id)
+		}
+	}
+	twice(t, func(t *testing.T, _ bool) {
+		if counts, err := counter.MemberCounts(t.Context()); err != nil || !maps.Equal(counts, want) {
+			t.Errorf("MemberCounts = %v, %v; want %v", counts, err, want)
+		}
+	})
+}
+
+// A reply is on its ticket once, as public as it was to be, and another one beside it.
+func testReply(t *testing.T, b *bench) {
+	replier, ok := b.Desk().(contactsync.Replier)
+	tickets, can := b.Bench.(TicketBench)
+	if !ok || !can {
+		t.Log("not tried: this desk cannot answer tickets")
+		return
+	}
+	requester := b.plain("requester@example.com", b.id)
+	id := tickets.AddTicket("Set us up", requester, b.id)
+	ticket := contactsync.Ticket{ID: id, Subject: "Set us up", Requester: "requester@example.com", Organization: b.id}
+	if got, err := replier.Ticket(t.Context(), id); err != nil || got != ticket {
+		t.Errorf("Ticket = %+v, %v; want %+v", got, err, ticket)
+	}
+	tickets.AddMacro("Ready", "It is ready.")
+	for _, test := range []struct {
+		reply contactsync.Reply
+		want  contactsync.Replied
+	}{
+		{contactsync.Reply{Text: "Hello.", Public: true, Mark: "hello-1"}, contactsync.Replied{Public: true}},
+		{contactsync.Reply{Text: "For us.", Mark: "note_1"}, contactsync.Replied{}},
+		{contactsync.Reply{Macro: "Nowhere", Text: "Bye.", Public: true, Mark: "bye"}, contactsync.Replied{Public: true}},
+		{contactsync.Reply{Macro: "Ready", Text: "Not this.", Public: true, Mark: "ready"}, contactsync.Replied{Macro: "Ready"}},
+	} {
+		twice(t, func(t *testing.T, again bool) {
+			if again {
+				test.want = contactsync.Replied{Already: true}
+			}
+			if got, err := replier.Reply(t.Context(), id, test.reply); err != nil || got != test.want {
+				t.Errorf("Reply %q = %+v, %v; want %+v", test.reply.Mark, got, err, test.want)
+			}
+		})
+	}
+	want := []Comment{{"Hello.", true}, {"For us.", false}, {"Bye.", true}, {"It is ready.", false}}
+	if got := tickets.Comments(id); !slices.Equal(got, want) {
+		t.Errorf("the ticket has %+v, want %+v", got, want)
+	}
+	tickets.CloseTicket(id)
+	_, err := replier.Reply(t.Context(), id, contactsync.Reply{Text: "Late.", Mark: "late"})
+	wantClass(t, "a closed ticket", err, contactsync.ClassTicketNotAnswered)
+	if got, err := replier.Ticket(t.Context(), id); err != nil || !got.Closed {
+		t.Errorf("the closed ticket is %+v, %v", got, err)
+	}
+	for _, id := range []string{id + "999", "", "../1", "-1", "one"} {
+		_, err := replier.Ticket(t.Context(), id)
+		wantClass(t, fmt.Sprintf("ticket %q", id), err, contactsync.ClassTicketNotAnswered)
+		_, err = replier.Reply(t.Context(), id, contactsync.Reply{Text: "Hello.", Mark: "hello"})
+		wantClass(t, fmt.Sprintf("reply to ticket %q", id), err, contactsync.ClassTicketNotAnswered)
+	}
 }
 
 // Every member is returned, once, in the order of ids, with flags and membership; nobody else is.
@@ -788,6 +927,18 @@ func testFence(t *testing.T, b *bench) {
 		if open == 0 && !errors.Is(err, lost) {
 			t.Errorf("Add behind a closed fence: %v, %v", outcomes, err)
 		}
+		if linker, ok := b.Desk().(contactsync.Linker); ok {
+			if err := linker.LinkProject(ctx, b.org, project); open == 0 && !errors.Is(err, lost) {
+				t.Errorf("LinkProject behind a closed fence: %v", err)
+			}
+		}
+		tickets, can := b.Bench.(TicketBench)
+		if replier, ok := b.Desk().(contactsync.Replier); ok && can {
+			_, err := replier.Reply(ctx, tickets.AddTicket("Help", member.ID, b.id), contactsync.Reply{Text: "Hello.", Mark: "hello"})
+			if open == 0 && !errors.Is(err, lost) {
+				t.Errorf("Reply behind a closed fence: %v", err)
+			}
+		}
 		if wrote := b.Writes() - before; wrote > open {
 			t.Errorf("%d writes were sent through a fence that let %d pass", wrote, open)
 		}
@@ -816,6 +967,20 @@ func testCancelled(t *testing.T, b *bench) {
 	}
 	if reader, ok := desk.(contactsync.FieldReader); ok {
 		calls["OrganizationFields"] = func() error { _, err := reader.OrganizationFields(ctx, b.org); return err }
+	}
+	if linker, ok := desk.(contactsync.Linker); ok {
+		calls["ProjectOf"] = func() error { _, err := linker.ProjectOf(ctx, b.org); return err }
+		calls["LinkProject"] = func() error { return linker.LinkProject(ctx, b.org, project) }
+	}
+	if counter, ok := desk.(contactsync.MemberCounter); ok {
+		calls["MemberCounts"] = func() error { _, err := counter.MemberCounts(ctx); return err }
+	}
+	if replier, ok := desk.(contactsync.Replier); ok {
+		calls["Ticket"] = func() error { _, err := replier.Ticket(ctx, "1"); return err }
+		calls["Reply"] = func() error {
+			_, err := replier.Reply(ctx, "1", contactsync.Reply{Text: "Hello.", Mark: "hello"})
+			return err
+		}
 	}
 	for name, call := range calls {
 		if err := call(); !contactsync.IsCanceled(err) {
@@ -869,6 +1034,26 @@ func testBroken(t *testing.T, b *bench) {
 		if len(links) > 0 {
 			t.Errorf("links came with an error: %v", links)
 		}
+	}
+	if linker, ok := desk.(contactsync.Linker); ok {
+		_, err := linker.ProjectOf(t.Context(), b.org)
+		wantClass(t, "ProjectOf", err, contactsync.ClassDeskUnreadable)
+		if err := linker.LinkProject(t.Context(), b.org, project); err == nil {
+			t.Error("LinkProject: no error")
+		}
+	}
+	if counter, ok := desk.(contactsync.MemberCounter); ok {
+		counts, err := counter.MemberCounts(t.Context())
+		wantClass(t, "MemberCounts", err, contactsync.ClassDeskUnreadable)
+		if len(counts) > 0 {
+			t.Errorf("counts came with an error: %v", counts)
+		}
+	}
+	if replier, ok := desk.(contactsync.Replier); ok {
+		_, err := replier.Ticket(t.Context(), "1")
+		wantClass(t, "Ticket", err, contactsync.ClassDeskUnreadable)
+		_, err = replier.Reply(t.Context(), "1", contactsync.Reply{Text: "Hello.", Mark: "hello"})
+		wantClass(t, "Reply", err, contactsync.ClassDeskUnreadable)
 	}
 	if err := first(desk.Add(t.Context(), b.org, []contactsync.Addition{create("a@example.com")})); err == nil {
 		t.Error("Add: no error")

@@ -21,6 +21,8 @@ const (
 	// scopes are what the OAuth token is asked for. Jobs, search, exports and settings have no scope of their own,
 	// so reading is asked for whole, and writing for users and organizations (with their memberships) alone.
 	scopes = "read users:write organizations:write"
+	// answering is asked for beside them, and done without: only answering tickets needs it.
+	answering = "tickets:write"
 	// tokenLife is what is asked for; Zendesk allows 5 minutes to 2 days.
 	tokenLife = 2 * time.Hour
 	// tokenMargin is how long before its end a token is replaced, at most; short tokens live nine tenths.
@@ -90,7 +92,7 @@ func (c *clientCredentials) forget(ctx context.Context, refused string) bool {
 func (c *clientCredentials) mint(ctx context.Context) (token string, life time.Duration, err error) {
 	body, err := json.Marshal(map[string]any{
 		"grant_type": "client_credentials", "client_id": c.id, "client_secret": c.secret,
-		"scope": scopes, "expires_in": int(tokenLife / time.Second),
+		"scope": scopes + " " + answering, "expires_in": int(tokenLife / time.Second),
 	})
 	if err != nil {
 		return "", 0, err

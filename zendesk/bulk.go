@@ -211,18 +211,29 @@ func (d *Desk) exportSince(ctx context.Context, start int64, until time.Time, se
 	return last, unreadable("the export of organizations does not end")
 }
 
-// paceExport waits until another page of an export may be asked for.
+// paceExport waits until another page of the export of organizations may be asked for.
 func (d *Desk) paceExport(ctx context.Context) error {
-	if len(d.index.pages) == exportsAMinute {
-		if pause := d.index.pages[0].Add(time.Minute).Sub(d.now()); pause > 0 {
-			if err := d.wait(ctx, pause); err != nil {
-				return err
-			}
+	for {
+		pause := d.index.slot(d.now(), exportsAMinute)
+		if pause <= 0 {
+			return nil
 		}
-		d.index.pages = d.index.pages[1:]
+		if err := d.wait(ctx, pause); err != nil {
+			return err
+		}
 	}
-	d.index.pages = append(d.index.pages, d.now())
-	return nil
+}
+
+// slot takes one of n pages of exports a minute, or returns how long to wait for it. The caller holds the index.
+func (i *index) slot(now time.Time, n int) time.Duration {
+	for len(i.pages) > 0 && now.Sub(i.pages[0]) >= time.Minute {
+		i.pages = i.pages[1:]
+	}
+	if len(i.pages) < n {
+		i.pages = append(i.pages, now)
+		return 0
+	}
+	return i.pages[len(i.pages)-n].Add(time.Minute).Sub(now)
 }
 
 // relist reads the whole list of organizations, which is never late, when it is small enough to be read for a link

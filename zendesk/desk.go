@@ -1,5 +1,5 @@
-// Package zendesk is the desk adapter for Zendesk Support: organizations, their members, and the few writes that
-// keep members equal to a list.
+// Package zendesk is the desk adapter for Zendesk Support: organizations, their members, the few writes that
+// keep members equal to a list, and those that link an organization to a project and answer a ticket.
 //
 // It never writes organization_id to an existing user (that would remove every other membership), never changes a
 // role, never deletes a person, and never sends an ambiguous write again without having looked what became of it.
@@ -79,7 +79,7 @@ type Options struct {
 	UserAgent string       // "contactsync" when empty
 }
 
-// Desk is a Zendesk account as a contactsync.Desk and a contactsync.Renamer. One Desk serves a process: it holds the
+// Desk is a Zendesk account as a contactsync.Desk, and as all that a desk may be beyond that. One Desk serves a process: it holds the
 // account's only rate limiter. It is safe for concurrent use.
 type Desk struct {
 	endpoint string // with /api/v2
@@ -107,11 +107,14 @@ type Desk struct {
 }
 
 var (
-	_ contactsync.Desk        = (*Desk)(nil)
-	_ contactsync.Renamer     = (*Desk)(nil)
-	_ contactsync.Sharer      = (*Desk)(nil)
-	_ contactsync.LinkLister  = (*Desk)(nil)
-	_ contactsync.FieldReader = (*Desk)(nil)
+	_ contactsync.Desk          = (*Desk)(nil)
+	_ contactsync.Renamer       = (*Desk)(nil)
+	_ contactsync.Sharer        = (*Desk)(nil)
+	_ contactsync.LinkLister    = (*Desk)(nil)
+	_ contactsync.FieldReader   = (*Desk)(nil)
+	_ contactsync.Linker        = (*Desk)(nil)
+	_ contactsync.MemberCounter = (*Desk)(nil)
+	_ contactsync.Replier       = (*Desk)(nil)
 )
 
 // New returns a desk. It sends nothing yet. Errors say which option is wrong.

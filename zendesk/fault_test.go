@@ -106,6 +106,27 @@ func TestFaultsOfReads(t *testing.T) {
 			}
 			return d.Present(ctx, w.org, people, 100000)
 		}},
+		{"project", nil, func(ctx context.Context, w *world, d *zendesk.Desk) (any, error) { return d.ProjectOf(ctx, w.org) }},
+		{"ticket", nil, func(ctx context.Context, w *world, d *zendesk.Desk) (any, error) {
+			_, id := w.ticketed()
+			return d.Ticket(ctx, id)
+		}},
+		{"counts", nil, func(ctx context.Context, _ *world, d *zendesk.Desk) (any, error) { return d.MemberCounts(ctx) }},
+		{"counts by cursor", func(s *fake.Settings) { s.OffsetPaging = false },
+			func(ctx context.Context, _ *world, d *zendesk.Desk) (any, error) { return d.MemberCounts(ctx) }},
+		{"counts by export", func(s *fake.Settings) { s.MultipleOrganizations = false },
+			func(ctx context.Context, w *world, d *zendesk.Desk) (any, error) {
+				for _, u := range w.Users() {
+					if len(u.Organizations) > 1 { // which this account does not allow
+						w.Detach(u.ID, u.Organizations[1])
+					}
+				}
+				for i := range 950 {
+					w.AddUser(fake.User{Email: fmt.Sprintf("more%d@example.com", i), Organizations: []int64{w.orgID}})
+				}
+				wantNoError(w.t, w.clock.Wait(ctx, time.Hour))
+				return d.MemberCounts(ctx)
+			}},
 		{"links", nil, links(2100)},
 		{"links without exports", func(s *fake.Settings) { s.AdminAccess = false }, links(250)},
 		{"links without exports, by cursor", func(s *fake.Settings) { s.AdminAccess, s.OffsetPaging = false, false }, links(250)},

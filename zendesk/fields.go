@@ -3,7 +3,6 @@ package zendesk
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 
@@ -14,16 +13,9 @@ import (
 // of the option.
 // https://developer.zendesk.com/api-reference/ticketing/organizations/organizations/ (organization_fields)
 func (d *Desk) OrganizationFields(ctx context.Context, org contactsync.Organization) (map[string]string, error) {
-	id, err := organizationID(org)
+	o, err := d.existing(ctx, org)
 	if err != nil {
-		return nil, err
-	}
-	o, err := d.readOrganization(ctx, id)
-	if status(err) == http.StatusNotFound || (err == nil && o.DeletedAt != nil) {
-		return nil, noOrganization("there is no organization %d at the desk", id)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the fields of organization %d: %w", id, classed(err, contactsync.ClassDeskUnreadable))
+		return nil, fmt.Errorf("reading the fields of organization %s: %w", org.ID, err)
 	}
 	fields := make(map[string]string, len(o.OrganizationFields))
 	for key, value := range o.OrganizationFields {

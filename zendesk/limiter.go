@@ -19,6 +19,7 @@ const (
 	// updateInterval spaces PUT /users/{id}: one a second for the whole account (bucket create-update-user).
 	updateInterval = time.Second
 	updateUser     = "PUT /users/#"
+	updateTicket   = "PUT /tickets/#"
 )
 
 // limiter lets requests through at the share of the account's limit that contactsync may use. One limiter serves the

@@ -30,6 +30,7 @@ type page struct {
 	Organizations []organization `json:"organizations"`
 	Results       []organization `json:"results"`
 	Identities    []identity     `json:"identities"`
+	Macros        []macro        `json:"macros"`
 
 	Count    *int    `json:"count"`
 	NextPage *string `json:"next_page"`
@@ -66,6 +67,8 @@ func resultRows(p *page) []int64 {
 func identityRows(p *page) []int64 {
 	return idsOf(p.Identities, func(i identity) int64 { return i.ID })
 }
+
+func macroRows(p *page) []int64 { return idsOf(p.Macros, func(m macro) int64 { return m.ID }) }
 
 // errInconsistent marks answers that contradict each other. One clean reading more is allowed, because somebody may
 // have changed the list meanwhile.

@@ -38,6 +38,7 @@ type user struct {
 	Shared         bool             `json:"shared"`
 	SharedAgent    bool             `json:"shared_agent"`
 	OrganizationID optional[int64]  `json:"organization_id"` // the default one
+	UpdatedAt      string           `json:"updated_at"`
 }
 
 // told says whether the user carries all that decisions need.
@@ -54,24 +55,28 @@ type identity struct {
 	Primary bool   `json:"primary"`
 }
 
+// role is the user's role as the vocabulary has it.
+func (u user) role() contactsync.Role {
+	switch {
+	case u.Role.Value == "admin":
+		return contactsync.RoleAdmin
+	case u.Role.Value == "end-user" && (u.CustomRoleID == nil || *u.CustomRoleID == 0):
+		return contactsync.RoleContact
+	}
+	return contactsync.RoleAgent // also roles that we have never heard of
+}
+
 // person is the user as the vocabulary has it, as seen from an organization.
 func (u user) person(org int64) contactsync.Person {
 	p := contactsync.Person{
 		ID:        strconv.FormatInt(u.ID, 10),
 		Name:      u.Name,
+		Role:      u.role(),
 		Suspended: u.Suspended.Value,
 		Shared:    u.Shared || u.SharedAgent,
 	}
 	if u.Email.Value != "" {
 		p.Addresses = []contactsync.Email{contactsync.NormalizeEmail(u.Email.Value)}
-	}
-	switch {
-	case u.Role.Value == "admin":
-		p.Role = contactsync.RoleAdmin
-	case u.Role.Value == "end-user" && (u.CustomRoleID == nil || *u.CustomRoleID == 0):
-		p.Role = contactsync.RoleContact
-	default:
-		p.Role = contactsync.RoleAgent // also roles that we have never heard of
 	}
 	switch {
 	case !u.OrganizationID.Given:

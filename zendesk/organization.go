@@ -260,12 +260,9 @@ func (d *Desk) OrganizationByID(ctx context.Context, id string) (contactsync.Org
 	if err != nil || number <= 0 {
 		return contactsync.Organization{}, noOrganization("%q is no number of an organization at Zendesk", id)
 	}
-	o, err := d.readOrganization(ctx, number)
-	if status(err) == http.StatusNotFound || (err == nil && o.DeletedAt != nil) {
-		return contactsync.Organization{}, noOrganization("there is no organization %d at the desk", number)
-	}
+	o, err := d.existing(ctx, contactsync.Organization{ID: strconv.FormatInt(number, 10)})
 	if err != nil {
-		return contactsync.Organization{}, classed(err, contactsync.ClassDeskUnreadable)
+		return contactsync.Organization{}, err
 	}
 	return o.plain(), nil
 }

@@ -106,12 +106,15 @@ type transport struct {
 type mode struct {
 	read bool // nothing changes: it may be sent again
 	open bool // it carries its own credentials: not signed, not fenced
+	// stamped: it names the state that it changes, so a conflict is for the caller to look at.
+	stamped bool
 }
 
 // RoundTrip makes transport an http.RoundTripper for the client library. An error that is a *failure comes from the
 // request itself; any other means that the request was not sent.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	return t.send(req, mode{read: req.Method == http.MethodGet})
+	path := strings.TrimPrefix(req.URL.Path, apiPath)
+	return t.send(req, mode{read: req.Method == http.MethodGet, stamped: kindOf(req.Method, path) == updateTicket})
 }
 
 func (t *transport) send(req *http.Request, m mode) (*http.Response, error) {
@@ -201,7 +204,7 @@ func (p *progress) next(m mode, resp *http.Response, body []byte, failed *failur
 	case resp.StatusCode == http.StatusUnauthorized && !m.open && !p.renewed:
 		p.renewed = true
 		return true, renewal
-	case resp.StatusCode == http.StatusConflict && !m.read && !p.clashed:
+	case resp.StatusCode == http.StatusConflict && !m.read && !m.stamped && !p.clashed:
 		// Another write got in between. Nothing that we send depends on what it replaces: addresses and memberships
 		// are unique, renames and deletions are the same twice. So once more is safe.
 		p.clashed, again = true, true

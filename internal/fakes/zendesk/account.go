@@ -13,6 +13,8 @@ const (
 	firstUser         = 380_000_000_001
 	firstMembership   = 400_000_000_001
 	firstIdentity     = 420_000_000_001
+	firstMacro        = 440_000_000_001
+	firstTicket       = 100_001 // tickets are numbered by the account
 )
 
 const maxMemberships = 300 // organizations per user, support.zendesk.com article 4408838140314
@@ -153,7 +155,10 @@ type account struct {
 	owner   map[string]int64 // of each address of an active user, in lower case
 	blocked map[string]bool  // addresses that are taken although nobody has them
 
-	users0, organizations0, memberships0, identities0 int64
+	tickets map[int64]*ticket
+	macros  map[int64]*Macro
+
+	users0, organizations0, memberships0, identities0, tickets0, macros0 int64
 }
 
 // roster is one organization's members, kept twice so that each list pages without sorting.
@@ -172,10 +177,14 @@ func newAccount() *account {
 		crowds:         map[int64]crowd{},
 		owner:          map[string]int64{},
 		blocked:        map[string]bool{},
+		tickets:        map[int64]*ticket{},
+		macros:         map[int64]*Macro{},
 		users0:         firstUser,
 		organizations0: firstOrganization,
 		memberships0:   firstMembership,
 		identities0:    firstIdentity,
+		tickets0:       firstTicket,
+		macros0:        firstMacro,
 	}
 }
 

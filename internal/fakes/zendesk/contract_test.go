@@ -97,6 +97,8 @@ func everyEndpoint(w *world) {
 	w.want(w.call("DELETE", fmt.Sprintf("%s/organizations/%d", userPath(created), org), nil), 204)
 	w.want(w.call("PUT", organizationPath(bare), object{"organization": object{"organization_fields": object{"cmp_id": "43"}}}), 200)
 
+	everyTicketEndpoint(w, ada, org)
+
 	w.Configure(func(s *zendesk.Settings) { s.JobPolls = 1 })
 	jobs := []string{
 		w.job(w.call("POST", "/api/v2/users/create_many", object{"users": []any{
@@ -120,3 +122,32 @@ func everyEndpoint(w *world) {
 	w.want(w.call("DELETE", userPath(created), nil), 200)
 	w.want(w.call("GET", userPath(created), nil), 200)
 }
+
+func everyTicketEndpoint(w *world, requester, org int64) {
+	ticket := w.AddTicket(zendesk.Ticket{
+		Subject: "Set us up", Requester: requester, Organization: org, Priority: "high", Type: "question",
+		Assignee: 5, Group: 6, CustomStatus: 7, Tags: []string{"vip"}, Fields: map[int64]any{8: "yes", 9: nil, 10: true},
+	})
+	bare := w.AddTicket(zendesk.Ticket{})
+	public := false
+	macro := w.AddMacro(zendesk.Macro{Title: "Intro", Comment: "Hello {{ticket.requester.name}}", HTML: true, Public: &public,
+		Status: "pending", AddTags: []string{"intro"}, Fields: map[int64]any{8: "no"}})
+	silent := w.AddMacro(zendesk.Macro{Title: "Close", Status: "solved"})
+	for _, path := range []string{
+		"macros/active", "macros/active?per_page=1&page=2", "macros/active?page[size]=1",
+		fmt.Sprintf("tickets/%d", ticket), fmt.Sprintf("tickets/%d?include=users", ticket), fmt.Sprintf("tickets/%d", bare),
+		fmt.Sprintf("tickets/%d/macros/%d/apply", ticket, macro), fmt.Sprintf("tickets/%d/macros/%d/apply", bare, silent),
+	} {
+		w.want(w.call("GET", "/api/v2/"+path, nil), 200)
+	}
+	update := object{"ticket": object{
+		"comment": object{"html_body": "<p>Hello</p>", "public": true}, "tags": []string{"vip", "answered"}, "status": "solved",
+		"priority": nil, "type": "task", "assignee_id": nil, "group_id": 4, "custom_status_id": 3, "subject": "Done",
+		"custom_fields": []any{object{"id": 8, "value": "no"}}, "safe_update": true,
+		"updated_stamp": w.call("GET", ticketPath(ticket), nil).get("ticket", "updated_at"),
+	}}
+	w.want(w.call("PUT", ticketPath(ticket), update), 200)
+	w.want(w.call("PUT", ticketPath(ticket), update), 409)
+}
+
+func ticketPath(id int64) string { return fmt.Sprintf("/api/v2/tickets/%d", id) }

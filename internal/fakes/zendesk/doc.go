@@ -1,5 +1,5 @@
 // Package zendesk is an HTTP stand-in for Zendesk Support: users, organizations, memberships, search, bulk jobs,
-// exports and sign-in, as Zendesk documents them, together with the traps that its users report and faults to switch
+// exports, tickets, macros and sign-in, as Zendesk documents them, together with the traps that its users report and faults to switch
 // on. It knows nothing of the programs that are tried on it.
 //
 // A Server is an http.Handler. Seed it with AddOrganization and AddUser, change its ways with Configure, break it

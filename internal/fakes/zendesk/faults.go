@@ -50,7 +50,7 @@ const (
 	JobFails
 	// MalformedRow spoils the id of the first row of a list, or of the one thing that is shown.
 	MalformedRow
-	// ForeignRow makes the first membership of a list one of another organization.
+	// ForeignRow makes the first membership of an organization's or a person's list one of another organization.
 	ForeignRow
 	// DuplicateRow sends the first row of a list again in place of the last.
 	DuplicateRow
@@ -228,7 +228,7 @@ func rewrite(a answer, change func(map[string]any) bool) (answer, bool) {
 // lists are the names under which rows stand; the first that is there is the list itself, others are side-loaded.
 var lists = []string{
 	"organization_memberships", "results", "job_statuses", "deleted_users", "organization_fields",
-	"users", "organizations", "identities",
+	"macros", "users", "organizations", "identities",
 }
 
 func (f *armedFault) rewrite(body map[string]any, c *call) bool {
@@ -263,7 +263,7 @@ func (f *armedFault) rewrite(body map[string]any, c *call) bool {
 		return spoilRow(rows[0])
 	case ForeignRow:
 		row, ok := rows[0].(map[string]any)
-		if !ok || name != "organization_memberships" {
+		if !ok || name != "organization_memberships" || len(c.params) == 0 {
 			return false
 		}
 		row["organization_id"] = firstOrganization - 1

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -179,7 +180,16 @@ func (c *call) updateOrganization() answer {
 		if changed.fields == nil {
 			changed.fields = map[string]any{}
 		}
-		maps.Copy(changed.fields, in.Fields.value)
+		for key, value := range in.Fields.value {
+			if !c.knownField(key) {
+				continue // without a word, as Zendesk does
+			}
+			kept, wrong := c.fieldValue(key, value)
+			if wrong != nil {
+				return wrong.answer()
+			}
+			changed.fields[key] = kept
+		}
 	}
 	if in.Domains.set {
 		changed.domains = in.Domains.value
@@ -192,6 +202,44 @@ func (c *call) updateOrganization() answer {
 	}
 	c.s.account.putOrganization(c.now, c.settings.SearchLag, &changed)
 	return reply(http.StatusOK, map[string]any{"organization": c.organizationJSON(&changed)})
+}
+
+// knownField says whether organizations have a field: the one that links projects, and whichever a test has filled.
+func (c *call) knownField(key string) bool {
+	if key == c.settings.ProjectField {
+		return true
+	}
+	for _, r := range c.s.account.organizations {
+		if _, ok := r.now.fields[key]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// fieldValue is what a field keeps of a value that was written, of which only the linking field is particular.
+func (c *call) fieldValue(key string, value any) (any, *problem) {
+	if key != c.settings.ProjectField || value == nil {
+		return value, nil
+	}
+	number, isNumber := value.(float64)
+	text, isText := value.(string)
+	switch c.settings.ProjectType {
+	case FieldTagger:
+		return nil, &problem{"organization_fields", key + " is not a valid option", "InvalidValue"}
+	case FieldInteger:
+		if n, err := strconv.ParseInt(text, 10, 64); isText && err == nil {
+			return float64(n), nil
+		}
+		if !isNumber {
+			return nil, &problem{"organization_fields", key + " is not a number", "InvalidValue"}
+		}
+	case FieldText:
+		if isNumber {
+			return strconv.FormatFloat(number, 'f', -1, 64), nil
+		}
+	}
+	return value, nil
 }
 
 func (c *call) listOrganizationUsers() answer {
@@ -258,7 +306,7 @@ func (c *call) listUserOrganizations() answer {
 func (c *call) listOrganizationFields() answer {
 	return reply(http.StatusOK, map[string]any{
 		"organization_fields": []any{map[string]any{
-			"id": 1, "url": c.url("organization_fields", 1), "key": c.settings.ProjectField, "type": "text",
+			"id": 1, "url": c.url("organization_fields", 1), "key": c.settings.ProjectField, "type": c.settings.ProjectType,
 			"title": "Contact management project", "description": "", "position": 1, "active": true, "system": false,
 			"created_at": stamp(time.Unix(0, 0)), "updated_at": stamp(time.Unix(0, 0)),
 		}},

@@ -70,6 +70,11 @@ var routes = compile([]route{
 	{method: get, path: "organizations/{organization}/related", resource: "organizations", handle: (*call).organizationRelated},
 	{method: get, path: "organizations/{organization}/organization_memberships", resource: "organizations", handle: (*call).listOrganizationMemberships, crowds: true},
 
+	{method: get, path: "macros/active", handle: (*call).listActiveMacros, crowds: true},
+	{method: get, path: "tickets/{ticket}", resource: "tickets", handle: (*call).showTicket},
+	{method: put, path: "tickets/{ticket}", resource: "tickets", handle: (*call).updateTicket},
+	{method: get, path: "tickets/{ticket}/macros/{macro}/apply", handle: (*call).applyMacro},
+
 	{method: get, path: "organization_memberships", resource: "organizations", handle: (*call).listMemberships},
 	{method: post, path: "organization_memberships", resource: "organizations", handle: (*call).createMembership},
 	{method: post, path: "organization_memberships/create_many", resource: "organizations", handle: (*call).createManyMemberships},

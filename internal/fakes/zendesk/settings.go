@@ -82,7 +82,17 @@ type Settings struct {
 	Latency func(*http.Request)
 
 	ProjectField string // key of the organization field that links projects
+	ProjectType  FieldType
 }
+
+// FieldType is what an organization field takes, and how it shows that.
+type FieldType string
+
+const (
+	FieldText    FieldType = "text"    // keeps a number as its digits
+	FieldInteger FieldType = "integer" // keeps a text of digits as a number
+	FieldTagger  FieldType = "tagger"  // a drop-down: takes its options alone, and here it has none
+)
 
 // DefaultSettings are those of a Server after New: an ordinary account, answering as documented.
 func DefaultSettings() Settings {
@@ -101,5 +111,6 @@ func DefaultSettings() Settings {
 		MaxJobs:                30,
 		JobLifetime:            24 * time.Hour,
 		ProjectField:           "cmp_id",
+		ProjectType:            FieldText,
 	}
 }

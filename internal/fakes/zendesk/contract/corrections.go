@@ -112,6 +112,9 @@ var corrections = []correction{
 	{"identities are among the side-loads of users (side-loading guide)",
 		[]string{"paths", "/api/v2/organizations/{organization_id}/users", "get", "parameters"}, []any{query("include")}},
 
+	{"its answer is paged, no parameter of paging is described",
+		[]string{"paths", "/api/v2/macros/active", "get", "parameters"}, bothPagings},
+
 	// Answers: what is null although the file says that it never is.
 	{"a person may have no address", userProperty("email", "nullable"), true},
 	{"users/me without credentials is a user without an id (csa-zendesk, live probe)", userProperty("id", "nullable"), true},
@@ -122,6 +125,18 @@ var corrections = []correction{
 	{"an organization has every field, empty ones as null; check boxes are booleans",
 		[]string{"components", "schemas", "OrganizationObject", "properties", "organization_fields", "additionalProperties"},
 		object{"nullable": true}},
+	{"an empty field of a ticket is null",
+		[]string{"components", "schemas", "TicketFieldValueInput", "properties", "value", "oneOf"},
+		[]any{object{"type": "string", "nullable": true, "enum": []any{nil}}}},
+	{"a ticket may be nobody's", appliedTicket("assignee_id", "nullable"), true},
+	{"as above", appliedTicket("group_id", "nullable"), true},
+	{"a ticket has several fields, elsewhere described as a list", appliedTicket("fields"), object{}},
+}
+
+// appliedTicket leads into the ticket as it would be after a macro.
+func appliedTicket(keys ...string) []string {
+	return append([]string{"components", "schemas", "MacroApplyTicketResponse", "properties", "result", "properties",
+		"ticket", "properties"}, keys...)
 }
 
 func userProperty(keys ...string) []string {

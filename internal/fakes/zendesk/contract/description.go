@@ -25,6 +25,7 @@ var prefixes = []string{
 	"/oauth/tokens", "/api/v2/account/settings", "/api/v2/deleted_users", "/api/v2/incremental/organizations",
 	"/api/v2/incremental/users", "/api/v2/job_statuses", "/api/v2/organization_fields",
 	"/api/v2/organization_memberships", "/api/v2/organizations", "/api/v2/search", "/api/v2/users",
+	"/api/v2/macros/active", "/api/v2/tickets",
 }
 
 type description struct {
