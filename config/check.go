@@ -252,6 +252,7 @@ const (
 	ForDesk                   // export, plan --file
 	ForSync                   // plan, sync, approve
 	ForServe                  // serve
+	ForSetup                  // setup, doctor, remove, audit
 )
 
 // Missing returns the keys that the purpose needs and that are not given.
@@ -265,6 +266,9 @@ func (c Config) Missing(purpose Purpose) (problems []Problem) {
 	}
 	if w := c.Webhook; purpose >= ForServe && len(w.SigningToken)+len(w.Token)+len(w.TriggerToken)+len(w.MasterKey) == 0 {
 		missing = append(missing, "webhook.signing_token")
+	}
+	if purpose >= ForSetup && c.Webhook.URL == "" {
+		missing = append(missing, "webhook.url")
 	}
 	for _, k := range keysOf(&c) {
 		if slices.Contains(missing, k.path) {

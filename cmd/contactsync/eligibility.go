@@ -61,13 +61,12 @@ Exit status: 0 eligible, 1 not_eligible or failed, 2 wrong usage or configuratio
 }
 
 func (p *program) eligibility(cmd *cobra.Command, flags eligibilityFlags) error {
-	requester := contactsync.NormalizeEmail(flags.requester)
 	switch {
 	case flags.organization == "":
 		return usagef(cmd, "--organization is missing")
 	case flags.requester == "":
 		return usagef(cmd, "--requester is missing")
-	case requester.Domain() == "" || strings.HasPrefix(string(requester), "@"):
+	case !isAddress(flags.requester):
 		return usagef(cmd, "--requester %q is no e-mail address", flags.requester)
 	}
 	settings, err := p.configuration(config.ForSync)
@@ -94,21 +93,35 @@ func (p *program) eligibility(cmd *cobra.Command, flags eligibilityFlags) error 
 	var tally contactsync.Tally
 	ctx := contactsync.WithTally(watch.watch(cmd.Context()), &tally)
 	watch.Step("gathering facts")
-	mapping := eligibility.Mapping(settings.Eligibility.Fields)
-	organization, sources, err := gather(ctx, systems, mapping, flags)
+	verdict, err := p.judge(ctx, systems, settings, judgment{policy, flags, attestations, by})
 	if err != nil {
-		return fmt.Errorf("judging organization %s: %w", flags.organization, err)
-	}
-	now := p.Now()
-	verdict := policy.Judge(mapping.Facts(sources, contactsync.DateOf(now), settings.Eligibility.Grace), attestations)
-	verdict.ID, verdict.Organization, verdict.Requester = newRunID(), organization, requester
-	verdict.Username, verdict.Namespace = sources.Ownership.Username, sources.Subscription.Namespace
-	verdict.JudgedBy, verdict.Judged = by, now.UTC().Truncate(time.Millisecond)
-	if err := systems.store.SaveVerdict(ctx, verdict); err != nil {
 		return err
 	}
 	watch.Close()
 	return p.reportVerdict(verdictDocument{verdict, tally.Requests(), contactsync.FailureOf(verdict.Err())})
+}
+
+// judgment is what a verdict is asked for.
+type judgment struct {
+	policy       eligibility.Policy
+	flags        eligibilityFlags
+	attestations []contactsync.Attestation
+	by           string
+}
+
+// judge gathers the facts, and keeps the verdict in the audit trail.
+func (p *program) judge(ctx context.Context, s *systems, settings config.Config, j judgment) (contactsync.Verdict, error) {
+	mapping := eligibility.Mapping(settings.Eligibility.Fields)
+	organization, sources, err := gather(ctx, s, mapping, j.flags)
+	if err != nil {
+		return contactsync.Verdict{}, fmt.Errorf("judging organization %s: %w", j.flags.organization, err)
+	}
+	now := p.Now()
+	verdict := j.policy.Judge(mapping.Facts(sources, contactsync.DateOf(now), settings.Eligibility.Grace), j.attestations)
+	verdict.ID, verdict.Organization, verdict.Requester = newRunID(), organization, sources.Requester
+	verdict.Username, verdict.Namespace = sources.Ownership.Username, sources.Subscription.Namespace
+	verdict.JudgedBy, verdict.Judged = j.by, now.UTC().Truncate(time.Millisecond)
+	return verdict, s.store.SaveVerdict(ctx, verdict)
 }
 
 // attestationsOf reads the flags. An attestation of what nobody asks for is a mistake, not a note.
@@ -343,4 +356,10 @@ func writeVerdicts(w *strings.Builder, verdicts []contactsync.Verdict) {
 			}
 		}
 	}
+}
+
+// isAddress reports whether a text can be an e-mail address at all.
+func isAddress(text string) bool {
+	address := contactsync.NormalizeEmail(text)
+	return address.Domain() != "" && !strings.HasPrefix(string(address), "@")
 }

@@ -72,6 +72,15 @@ func (w *progress) Progress(done, total int) {
 	w.draw()
 }
 
+// Above lets lines be written that stay above the bar.
+func (w *progress) Above(write func() error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.erase()
+	defer w.draw()
+	return write()
+}
+
 // Close takes the bar away. Nothing is drawn after it.
 func (w *progress) Close() {
 	w.mu.Lock()

@@ -25,11 +25,12 @@ import (
 
 // systems is what a command works with.
 type systems struct {
-	store     *store.Store
-	desk      *zendesk.Desk
-	forge     *gitlab.Client // nil when only the desk may be touched
-	pipeline  *sync.Pipeline
-	transport *http.Transport
+	store      *store.Store
+	desk       *zendesk.Desk
+	forge      *gitlab.Client // nil when only the desk may be touched, as is repository
+	repository *gitrepo.Repository
+	pipeline   *sync.Pipeline
+	transport  *http.Transport
 }
 
 func (s *systems) close() error {
@@ -111,11 +112,12 @@ func (p *program) connect(ctx context.Context, c config.Config, watch sync.Obser
 			return nil, err
 		}
 		options.Forge = s.forge
-		if options.Repository, err = gitrepo.New(gitrepo.Options{
+		if s.repository, err = gitrepo.New(gitrepo.Options{
 			Branch: c.GitLab.Branch, File: c.GitLab.File, Token: c.GitLab.Token.Reveal(), Transport: transport,
 		}); err != nil {
 			return nil, wrong("gitlab", err)
 		}
+		options.Repository = s.repository
 	}
 	if a == readWrite {
 		options.Store = s.store

@@ -31,7 +31,7 @@ func TestProjectMembers(t *testing.T) {
 	path := fmt.Sprintf("/projects/%d/members", id)
 	list := func(path string) []memberJSON {
 		var rows []memberJSON
-		if status := h.ask(t, "GET", path, nil, &rows); status != 200 {
+		if status := h.status(t, "GET", path, nil, &rows); status != 200 {
 			t.Fatalf("it answers %d", status)
 		}
 		return rows
@@ -50,7 +50,7 @@ func TestProjectMembers(t *testing.T) {
 		{"PUT", "/8", 20, 400}, {"PUT", "/8", 30, 200}, {"PUT", "/7", 31, 400}, {"PUT", "/1", 30, 404},
 		{"DELETE", "/1", 0, 404}, {"DELETE", "/8", 0, 204}, {"DELETE", "/8", 0, 404},
 	} {
-		if got := h.ask(t, step.method, path+step.path, map[string]any{"access_level": step.level}, nil); got != step.want {
+		if got := h.status(t, step.method, path+step.path, map[string]any{"access_level": step.level}, nil); got != step.want {
 			t.Errorf("%s %s with %d answers %d, want %d", step.method, step.path, step.level, got, step.want)
 		}
 	}
@@ -68,7 +68,7 @@ func TestInvitations(t *testing.T) {
 	invite := func(level, status int, email any) string {
 		t.Helper()
 		var answer map[string]any
-		if got := h.ask(t, "POST", path, map[string]any{"access_level": level, "email": email}, &answer); got != status {
+		if got := h.status(t, "POST", path, map[string]any{"access_level": level, "email": email}, &answer); got != status {
 			t.Errorf("inviting %v answers %d, want %d", email, got, status)
 		}
 		return fmt.Sprint(answer)
@@ -111,12 +111,12 @@ func TestInvitations(t *testing.T) {
 		{"PUT", "/mary@example.com", 200}, {"PUT", "/Mary@example.com", 404}, {"DELETE", "/Mary@example.com", 404},
 		{"DELETE", "/mary@example.com", 204}, {"DELETE", "/mary@example.com", 404},
 	} {
-		if got := h.ask(t, step.method, path+step.address, map[string]any{"access_level": 20}, nil); got != step.want {
+		if got := h.status(t, step.method, path+step.address, map[string]any{"access_level": 20}, nil); got != step.want {
 			t.Errorf("%s %s answers %d, want %d", step.method, step.address, got, step.want)
 		}
 	}
 	low := newHouse(t, func(o *gitlab.Options) { o.Access = gitlab.Developer })
-	if got := low.ask(t, "POST", fmt.Sprintf("/projects/%d/invitations", low.project(t, "support/a")), map[string]any{"access_level": 30, "email": "a@example.com"}, nil); got != 403 {
+	if got := low.status(t, "POST", fmt.Sprintf("/projects/%d/invitations", low.project(t, "support/a")), map[string]any{"access_level": 30, "email": "a@example.com"}, nil); got != 403 {
 		t.Errorf("a developer who invites gets %d", got)
 	}
 }

@@ -186,6 +186,7 @@ func (s *Server) createProject(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	p := s.projects[id]
 	p.settings, p.importing = given, state
+	p.protectsDefault = true
 	s.mu.Unlock()
 	answerJSON(w, http.StatusCreated, s.describe(p, s.baseFor(r)))
 }

@@ -1,43 +1,27 @@
 package gitlab_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"testing"
 
 	"contactsync/internal/fakes/gitlab"
 )
 
-// ask sends a request with the token and reads the answer.
-func (h *house) ask(t *testing.T, method, path string, body any, into any) int {
+// status sends a request with the token, reads the answer into something, and returns its status.
+func (h *house) status(t *testing.T, method, path string, body any, into any) int {
 	t.Helper()
-	data, err := json.Marshal(body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	request, err := http.NewRequest(method, h.url+"/api/v4"+path, bytes.NewReader(data))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.Header.Set("PRIVATE-TOKEN", token)
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	status, answer := h.call(t, method, path, body)
 	if into != nil {
-		if err := json.Unmarshal(answer, into); err != nil {
-			t.Fatalf("%s %s: %v in %s", method, path, err, answer)
+		data, err := json.Marshal(answer)
+		if err == nil {
+			err = json.Unmarshal(data, into)
+		}
+		if err != nil {
+			t.Fatalf("%s %s: %v in %v", method, path, err, answer)
 		}
 	}
-	return response.StatusCode
+	return status
 }
 
 func (h *house) rules(t *testing.T, id int64) string {
@@ -71,10 +55,10 @@ func TestDefaultBranchIsProtected(t *testing.T) {
 		t.Errorf("after the default branch: %s, want %s", got, want)
 	}
 	path := fmt.Sprintf("/projects/%d/protected_branches", id)
-	if status := h.ask(t, "POST", path, map[string]any{"name": "master", "push_access_level": 30}, nil); status != 409 {
+	if status := h.status(t, "POST", path, map[string]any{"name": "master", "push_access_level": 30}, nil); status != 409 {
 		t.Errorf("protecting it answers %d", status)
 	}
-	if status := h.ask(t, "DELETE", path+"/master", nil, nil); status != 204 {
+	if status := h.status(t, "DELETE", path+"/master", nil, nil); status != 204 {
 		t.Errorf("unprotecting it answers %d", status)
 	}
 	h.commit(t, id, gitlab.Commit{Files: map[string]string{"a": "2"}})
@@ -121,7 +105,7 @@ func TestProtectionTiers(t *testing.T) {
 		h := newHouse(t, func(o *gitlab.Options) { o.Free = free })
 		path := fmt.Sprintf("/projects/%d/protected_branches", h.project(t, "support/a"))
 		var made, edited rule
-		h.ask(t, "POST", path, map[string]any{"name": "master", "allowed_to_push": []any{map[string]any{"access_level": 30}}, "code_owner_approval_required": true}, &made)
+		h.status(t, "POST", path, map[string]any{"name": "master", "allowed_to_push": []any{map[string]any{"access_level": 30}}, "code_owner_approval_required": true}, &made)
 		want := 30
 		if free {
 			want = 40 // the default
@@ -129,7 +113,7 @@ func TestProtectionTiers(t *testing.T) {
 		if len(made.Push) != 1 || made.Push[0].Level != want || (made.CodeOwners == nil) != free {
 			t.Errorf("Free %v: made %+v", free, made)
 		}
-		status := h.ask(t, "PATCH", path+"/master", map[string]any{"allow_force_push": true, "allowed_to_push": []any{
+		status := h.status(t, "PATCH", path+"/master", map[string]any{"allow_force_push": true, "allowed_to_push": []any{
 			map[string]any{"access_level": 60}, map[string]any{"id": made.Push[0].ID, "_destroy": true}}}, &edited)
 		if !free {
 			want = 60
@@ -143,7 +127,7 @@ func TestProtectionTiers(t *testing.T) {
 		twice := map[string]any{"allowed_to_push": []any{map[string]any{"access_level": 60}}}
 		foreign := map[string]any{"allowed_to_push": []any{map[string]any{"id": 99, "_destroy": true}}}
 		for status, body := range map[int]any{422: twice, 404: foreign} {
-			if got := h.ask(t, "PATCH", path+"/master", body, nil); got != status {
+			if got := h.status(t, "PATCH", path+"/master", body, nil); got != status {
 				t.Errorf("%v answers %d, want %d", body, got, status)
 			}
 		}
@@ -154,13 +138,13 @@ func TestProtectionTiers(t *testing.T) {
 func TestProtectionNeedsMaintainer(t *testing.T) {
 	h := newHouse(t, func(o *gitlab.Options) { o.Access = gitlab.Developer })
 	path := fmt.Sprintf("/projects/%d/protected_branches", h.project(t, "support/a"))
-	if status := h.ask(t, "POST", path, map[string]any{"name": "master"}, nil); status != 403 {
+	if status := h.status(t, "POST", path, map[string]any{"name": "master"}, nil); status != 403 {
 		t.Errorf("a developer gets %d", status)
 	}
 	h = newHouse(t, nil)
 	path = fmt.Sprintf("/projects/%d/protected_branches", h.project(t, "support/a"))
 	for _, body := range []any{map[string]any{}, map[string]any{"name": "a", "push_access_level": 50}, "text"} {
-		if status := h.ask(t, "POST", path, body, nil); status != 400 {
+		if status := h.status(t, "POST", path, body, nil); status != 400 {
 			t.Errorf("%v gets %d", body, status)
 		}
 	}
@@ -171,7 +155,7 @@ func TestOldHooks(t *testing.T) {
 	h := newHouse(t, func(o *gitlab.Options) { o.OldHooks = true })
 	path := fmt.Sprintf("/projects/%d/hooks", h.project(t, "support/a"))
 	var hook map[string]any
-	if status := h.ask(t, "POST", path, map[string]any{"url": "https://example.com", "signing_token": "of any form"}, &hook); status != 201 {
+	if status := h.status(t, "POST", path, map[string]any{"url": "https://example.com", "signing_token": "of any form"}, &hook); status != 201 {
 		t.Errorf("it answers %d", status)
 	}
 	if _, told := hook["signing_token_present"]; told || hook["token_present"] != false {

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"contactsync"
+	"contactsync/config"
+	"contactsync/gitrepo"
+	"contactsync/outbound"
+	"contactsync/setup"
+	"contactsync/templates"
+	"contactsync/webhook"
+)
+
+// newCaretaker brings together what looks after projects.
+func (p *program) newCaretaker(c config.Config, s *systems, watch *progress, told func(int, int, contactsync.StepResult)) (*setup.Caretaker, error) {
+	texts, err := templates.New(c.Templates.Dir)
+	if err != nil {
+		return nil, wrong("templates.dir", err)
+	}
+	hook, err := hookMaker(c)
+	if err != nil {
+		return nil, err
+	}
+	wait := p.Remote.Wait
+	if wait == nil {
+		wait = outbound.Wait
+	}
+	return setup.New(setup.Options{
+		Forge: s.forge, Files: &files{s.repository, c.GitLab.URL, p.Now}, Desk: s.desk, Syncer: s.pipeline, Journal: s.store, Texts: texts,
+		Policy: setup.Policy{
+			Group: strings.Trim(c.GitLab.Group, "/"), Template: c.GitLab.TemplateProject, Branch: c.GitLab.Branch, File: c.GitLab.File,
+			Maintainers:     c.Limits.Maintainers,
+			ContactsWithout: c.Limits.ContactsWithoutProject, ContactsWith: c.Limits.ContactsWithProject,
+			Hook: hook,
+			Titles: map[templates.Reply]string{
+				templates.Intro: c.Replies.Intro, templates.NotQualified: c.Replies.NotQualified, templates.SetUp: c.Replies.SetUp,
+				templates.Removed: c.Replies.Removed, templates.OverLimit: c.Replies.OverLimit,
+			},
+		},
+		Step: watch.Step, Told: told, Now: p.Now, NewID: newRunID, Wait: wait,
+	}), nil
+}
+
+// hookMaker makes the hooks that lead to our receiver. The credentials are the newest of those that are configured: a
+// project's own where there is a master key, else the shared ones.
+func hookMaker(c config.Config) (func(project int64, legacy bool) (contactsync.NewHook, error), error) {
+	w := c.Webhook
+	base := strings.TrimSuffix(w.URL, "/")
+	newest := func(secrets []config.Secret) string {
+		if len(secrets) == 0 {
+			return ""
+		}
+		return secrets[0].Reveal()
+	}
+	var keys []webhook.MasterKey
+	for _, text := range revealed(w.MasterKey) {
+		key, err := webhook.ParseMasterKey(text)
+		if err != nil {
+			return nil, wrong("webhook.master_key", err)
+		}
+		keys = append(keys, key)
+	}
+	return func(project int64, legacy bool) (contactsync.NewHook, error) {
+		if legacy {
+			if newest(w.TriggerToken) == "" {
+				return contactsync.NewHook{}, fmt.Errorf("making a hook for the original trigger address: %w", missingKey("webhook.trigger_token"))
+			}
+			return contactsync.NewHook{
+				URL: base + strings.NewReplacer("{id}", fmt.Sprint(project), "{ref}", url.PathEscape(c.GitLab.Branch)).Replace(webhook.TriggerRoute) +
+					fmt.Sprintf("?token={TOKEN}&variables[PROJECT_ID]=%d", project),
+				Variables: map[string]string{"TOKEN": newest(w.TriggerToken)}, Branch: c.GitLab.Branch,
+			}, nil
+		}
+		made := contactsync.NewHook{
+			URL: base + webhook.HookRoute, Branch: c.GitLab.Branch, MergeRequests: true,
+			Token: newest(w.Token), SigningToken: newest(w.SigningToken),
+		}
+		if len(keys) > 0 {
+			made.Token, made.SigningToken = keys[0].Token(project), keys[0].SigningToken(project)
+		}
+		if made.Token == "" && made.SigningToken == "" {
+			return made, fmt.Errorf("making a hook: %w", missingKey("webhook.signing_token"))
+		}
+		return made, nil
+	}, nil
+}
+
+func missingKey(key string) error {
+	return config.Problems{{Key: key, Message: "is missing", Remedy: "Set it: contactsync makes hooks with it."}}
+}
+
+// files reads and writes the files of projects, in the name of contactsync.
+type files struct {
+	repository *gitrepo.Repository
+	forge      string // the address of GitLab
+	now        func() time.Time
+}
+
+func (f *files) Head(ctx context.Context, project contactsync.Project) (string, error) {
+	return f.repository.Head(ctx, project)
+}
+
+func (f *files) Read(ctx context.Context, project contactsync.Project, name string) (contactsync.File, error) {
+	return f.repository.At(name).Read(ctx, project)
+}
+
+func (f *files) Write(ctx context.Context, project contactsync.Project, parent, message string, content map[string][]byte) (string, error) {
+	host := "localhost"
+	if at, err := url.Parse(f.forge); err == nil && at.Hostname() != "" {
+		host = at.Hostname()
+	}
+	return f.repository.Commit(ctx, project, gitrepo.Commit{
+		Files: content, Message: message, AuthorName: "contactsync", AuthorEmail: "contactsync@noreply." + host, When: f.now(), Parent: parent,
+	})
+}
