@@ -112,8 +112,9 @@ func (d *Desk) readUser(ctx context.Context, id int64) (user, error) {
 // one for each hundred of the account's active macros.
 //
 // A macro is found by its exact title among the active ones that the credentials can see. Of what it does, the comment
-// and the changes of the ticket's own and custom fields are written; tags are added and not taken away. Without a
-// comment of its own, the text is the comment. Whatever else macros do, such as side conversations, is left out.
+// and the changes of the ticket's own and custom fields are written; tags are added, and none is taken away but the
+// former option of a drop-down. Without a comment of its own, the text is the comment. Whatever else macros do, such as
+// side conversations, is left out.
 //
 // It relies on tags being enabled for tickets, and on no trigger taking the tags that begin with "contactsync_" away.
 // https://developer.zendesk.com/documentation/ticketing/managing-tickets/creating-and-updating-tickets/#protecting-against-ticket-update-collisions
@@ -154,7 +155,7 @@ func (r *replying) send(ctx context.Context) (contactsync.Replied, error) {
 			return contactsync.Replied{}, err
 		}
 		switch marked := slices.Contains(t.Tags, markPrefix+r.reply.Mark); {
-		case marked && unclear != nil:
+		case marked && unclears > 0:
 			return sent, nil
 		case marked:
 			return contactsync.Replied{Already: true}, nil
