@@ -2,6 +2,7 @@ package zendesk
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -251,8 +252,8 @@ func (r *replying) apply(ctx context.Context) (to wire.Ticket, applied bool, err
 	if r.macro.ID == 0 {
 		return wire.Ticket{}, false, nil
 	}
-	var body []byte
-	err = r.desk.get(ctx, fmt.Sprintf("/tickets/%d/macros/%d/apply", r.number, r.macro.ID), nil, (*verbatim)(&body))
+	var body json.RawMessage
+	err = r.desk.get(ctx, fmt.Sprintf("/tickets/%d/macros/%d/apply", r.number, r.macro.ID), nil, &body)
 	if status(err) == http.StatusNotFound { // deleted meanwhile
 		r.macro = &macro{}
 		return wire.Ticket{}, false, nil
@@ -265,15 +266,6 @@ func (r *replying) apply(ctx context.Context) (to wire.Ticket, applied bool, err
 		}
 	}
 	return to, true, reading(err, "what the macro %q does", r.macro.Title)
-}
-
-// verbatim is an answer that somebody else decodes.
-type verbatim []byte
-
-// UnmarshalJSON keeps the answer.
-func (v *verbatim) UnmarshalJSON(data []byte) error {
-	*v = slices.Clone(data)
-	return nil
 }
 
 // macro is a row of the list of macros.
