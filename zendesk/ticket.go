@@ -2,6 +2,7 @@ package zendesk
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -112,8 +113,9 @@ func (d *Desk) readUser(ctx context.Context, id int64) (user, error) {
 // one for each hundred of the account's active macros.
 //
 // A macro is found by its exact title among the active ones that the credentials can see. Of what it does, the comment
-// and the changes of the ticket's own and custom fields are written; tags are added and not taken away. Without a
-// comment of its own, the text is the comment. Whatever else macros do, such as side conversations, is left out.
+// and the changes of the ticket's own and custom fields are written; tags are added, and none is taken away but the
+// former option of a drop-down. Without a comment of its own, the text is the comment. Whatever else macros do, such as
+// side conversations, is left out.
 //
 // It relies on tags being enabled for tickets, and on no trigger taking the tags that begin with "contactsync_" away.
 // https://developer.zendesk.com/documentation/ticketing/managing-tickets/creating-and-updating-tickets/#protecting-against-ticket-update-collisions
@@ -154,7 +156,7 @@ func (r *replying) send(ctx context.Context) (contactsync.Replied, error) {
 			return contactsync.Replied{}, err
 		}
 		switch marked := slices.Contains(t.Tags, markPrefix+r.reply.Mark); {
-		case marked && unclear != nil:
+		case marked && unclears > 0:
 			return sent, nil
 		case marked:
 			return contactsync.Replied{Already: true}, nil
@@ -250,8 +252,8 @@ func (r *replying) apply(ctx context.Context) (to wire.Ticket, applied bool, err
 	if r.macro.ID == 0 {
 		return wire.Ticket{}, false, nil
 	}
-	var body []byte
-	err = r.desk.get(ctx, fmt.Sprintf("/tickets/%d/macros/%d/apply", r.number, r.macro.ID), nil, (*verbatim)(&body))
+	var body json.RawMessage
+	err = r.desk.get(ctx, fmt.Sprintf("/tickets/%d/macros/%d/apply", r.number, r.macro.ID), nil, &body)
 	if status(err) == http.StatusNotFound { // deleted meanwhile
 		r.macro = &macro{}
 		return wire.Ticket{}, false, nil
@@ -264,15 +266,6 @@ func (r *replying) apply(ctx context.Context) (to wire.Ticket, applied bool, err
 		}
 	}
 	return to, true, reading(err, "what the macro %q does", r.macro.Title)
-}
-
-// verbatim is an answer that somebody else decodes.
-type verbatim []byte
-
-// UnmarshalJSON keeps the answer.
-func (v *verbatim) UnmarshalJSON(data []byte) error {
-	*v = slices.Clone(data)
-	return nil
 }
 
 // macro is a row of the list of macros.

@@ -45,7 +45,8 @@ type Settings struct {
 	BulkImport  bool // users/create_many and users/create_or_update_many; off: 403, as in most accounts
 	AdminAccess bool // off: the incremental exports answer 403
 
-	// SideLoadUsers answers include=users on an organization's memberships, which works but is not documented.
+	// SideLoadUsers answers include=users on an organization's memberships, which works but is not documented, and on
+	// tickets.
 	SideLoadUsers bool
 	// SideLoadFields are the only fields of side-loaded users. Nil: all that a partial user has.
 	SideLoadFields []string
