@@ -9,11 +9,20 @@ import (
 
 	"contactsync"
 	"contactsync/config"
+	"contactsync/gitlab"
 	"contactsync/gitrepo"
 	"contactsync/outbound"
 	"contactsync/setup"
 	"contactsync/templates"
 	"contactsync/webhook"
+	"contactsync/zendesk"
+)
+
+// The adapters are what the life of a project takes.
+var (
+	_ setup.Forge         = (*gitlab.Client)(nil)
+	_ setup.Desk          = (*zendesk.Desk)(nil)
+	_ contactsync.Replier = (*zendesk.Desk)(nil)
 )
 
 // newCaretaker brings together what looks after projects.
