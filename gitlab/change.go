@@ -2,9 +2,11 @@ package gitlab
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	gitlab "gitlab.com/gitlab-org/api/client-go/v2"
@@ -118,6 +120,24 @@ func (c *Client) explainChange(ctx context.Context, response *gitlab.Response, e
 
 // errExists says that GitLab refused to make what there is already.
 var errExists = errors.New("it is there already")
+
+// wordsOf are GitLab's own about what went wrong, also of an answer such as {"message":{"name":["has already been
+// taken"]}}; "" for none.
+func (c *Client) wordsOf(ctx context.Context, answered *gitlab.ErrorResponse) string {
+	said := answered.Message
+	var by struct {
+		Message map[string][]string `json:"message"`
+	}
+	if json.Unmarshal(answered.Body, &by) == nil && len(by.Message) > 0 {
+		var parts []string
+		for attribute, problems := range by.Message {
+			parts = append(parts, attribute+" "+strings.Join(problems, ", "))
+		}
+		slices.Sort(parts)
+		said = strings.Join(parts, "; ")
+	}
+	return outbound.Clean(c.hide(ctx, said), 300)
+}
 
 // hide takes from foreign words what must not be told.
 func (c *Client) hide(ctx context.Context, text string) string {

@@ -269,7 +269,7 @@ func (c *Client) explain(ctx context.Context, response *gitlab.Response, err err
 		return unreachable("what GitLab's API answered cannot be understood: %s", outbound.Clean(err.Error(), 200))
 	}
 	words := ""
-	if said := outbound.Clean(c.hide(ctx, refused.Message), 200); said != "" && isJSON(response) {
+	if said := c.wordsOf(ctx, refused); said != "" && isJSON(response) {
 		words = ": " + said
 	}
 	switch refused.StatusCode {

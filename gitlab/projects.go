@@ -190,9 +190,6 @@ func (c *Client) createProject(ctx context.Context, project contactsync.NewProje
 		body["use_custom_template"] = true
 		body["template_project_id"], body["group_with_project_templates_id"] = template.details.ID, template.namespace
 	}
-	if err := contactsync.CheckFence(ctx); err != nil {
-		return none, err
-	}
 	made, err := c.ask(ctx, http.MethodPost, "projects", body)
 	if err == nil && !strings.EqualFold(made.details.Path, path) {
 		err = unsure{senseless(fmt.Sprintf("it is about project %d at %q", made.details.ID, made.details.Path))}
@@ -267,9 +264,6 @@ func (c *Client) deleteProject(ctx context.Context, id int64) (contactsync.Date,
 	if err != nil {
 		return "", err
 	}
-	if err := contactsync.CheckFence(ctx); err != nil {
-		return "", err
-	}
 	err = c.request(ctx, http.MethodDelete, path, nil, nil)
 	doubt := errors.As(err, new(unsure))
 	if err != nil && !doubt {
@@ -323,11 +317,6 @@ func (c *Client) details(ctx context.Context, method string, id int64, below str
 	if err != nil {
 		return contactsync.ProjectDetails{}, err
 	}
-	if method != http.MethodGet {
-		if err := contactsync.CheckFence(ctx); err != nil {
-			return contactsync.ProjectDetails{}, err
-		}
-	}
 	found, err := c.ask(ctx, method, path+below, body)
 	if err == nil && found.details.ID != id {
 		err = unsure{senseless(fmt.Sprintf("it is about project %d at %q", found.details.ID, found.details.Path))}
@@ -355,67 +344,17 @@ type unsure struct{ error }
 
 func (u unsure) Unwrap() error { return u.error }
 
-// request sends one request about a project, and explains what went wrong with it.
+// request sends one request about a project: see read and change.
 func (c *Client) request(ctx context.Context, method, path string, body, into any) error {
-	ctx, cancel := c.calling(ctx, maxAnswer)
-	defer cancel()
-	response, err := c.send(ctx, method, path, body, into)
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, gitlab.ErrNotFound) && isJSON(response) {
-		return c.noProject()
-	}
 	if method == http.MethodGet {
-		return c.explain(ctx, response, err)
+		_, err := c.read(ctx, path, body, into)
+		return err
 	}
-	return c.explainWrite(ctx, response, err)
-}
-
-// explainWrite is explain for what changes something: it tells a refusal from what is not known to have been refused.
-func (c *Client) explainWrite(ctx context.Context, response *gitlab.Response, err error) error {
-	explained := c.explain(ctx, response, err)
-	var answered *gitlab.ErrorResponse
-	if !errors.As(err, &answered) {
-		if errors.Is(err, gitlab.ErrNotFound) { // of something in between
-			return explained
-		}
-		return unsure{explained}
+	unclear, err := c.change(ctx, method, path, body, into)
+	if unclear {
+		return unsure{err}
 	}
-	if answered.StatusCode >= http.StatusInternalServerError {
-		return unsure{explained}
-	}
-	refused := &contactsync.Error{Class: contactsync.ClassGitLabRefused, Detail: "GitLab refused it: " + c.words(answered)}
-	switch answered.StatusCode {
-	case http.StatusForbidden:
-		refused.Err = ErrNotAllowed
-		refused.Remedy = "Give the service account the role of an Owner in the group (a Maintainer can do all but delete and restore), and its token the scope api. Then run the same command again: it continues where it stopped."
-	case http.StatusBadRequest, http.StatusConflict, http.StatusUnprocessableEntity:
-	default:
-		return explained
-	}
-	if !isJSON(response) {
-		return explained
-	}
-	return refused
-}
-
-// words are GitLab's own, of an answer such as {"message":{"name":["has already been taken"]}}.
-func (c *Client) words(answered *gitlab.ErrorResponse) string {
-	said := answered.Message
-	var by struct {
-		Message map[string][]string `json:"message"`
-	}
-	if json.Unmarshal(answered.Body, &by) == nil && len(by.Message) > 0 {
-		var parts []string
-		for attribute, problems := range by.Message {
-			parts = append(parts, attribute+" "+strings.Join(problems, ", "))
-		}
-		slices.Sort(parts)
-		said = strings.Join(parts, "; ")
-	}
-	said = outbound.Clean(strings.ReplaceAll(said, c.options.Token, "[hidden]"), 300)
-	return cmp.Or(said, fmt.Sprintf("it answers with status %d, and without a word", answered.StatusCode))
+	return err
 }
 
 // attributes are settings as GitLab takes them: what is a boolean or a number goes as one.
