@@ -12,16 +12,19 @@ import (
 	"contactsync"
 	"contactsync/config"
 	"contactsync/eligibility"
+	"contactsync/templates"
 )
 
 type eligibilityFlags struct {
 	organization, requester, username, namespace, by string
 	attest                                           []string
+	ticket                                           string // that is answered with the verdict; "" for none
 }
 
 // verdictDocument is a verdict, with the error where it is not the good one.
 type verdictDocument struct {
 	contactsync.Verdict
+	Answered string               `json:"answered,omitempty"` // what became of the ticket
 	Requests contactsync.Requests `json:"requests"`
 	Error    *contactsync.Failure `json:"error,omitempty"`
 }
@@ -37,6 +40,9 @@ GitLab. What no source can tell is unknown, and not met; an operator who knows b
 attestations are kept in the audit trail.
 
 GitLab does not tell usernames by address: --username is the requester's word, so ask for it where it can be trusted.
+
+--ticket answers the ticket: who is eligible is asked who may edit the list, who is not is told why. An unknown criterion
+is no answer yet, so then the ticket is left alone.
 
 Exit status: 0 eligible, 1 not_eligible or failed, 2 wrong usage or configuration.`,
 		Example: `  contactsync eligibility --organization 380989798980 --requester ada@example.com
@@ -55,6 +61,7 @@ Exit status: 0 eligible, 1 not_eligible or failed, 2 wrong usage or configuratio
 	cmd.Flags().StringVar(&flags.username, "username", "", "the requester's `NAME` on GitLab, as the requester says")
 	cmd.Flags().StringVar(&flags.namespace, "namespace", "", "`PATH` of the organization's namespace on GitLab (default: the field eligibility.fields.namespace)")
 	cmd.Flags().StringArrayVar(&flags.attest, "attest", nil, "`CRITERION=EVIDENCE`: your word for a criterion that is unknown, and what it rests on; may be repeated")
+	cmd.Flags().StringVar(&flags.ticket, "ticket", "", "`NUMBER` of the ticket that is answered with the verdict")
 	cmd.Flags().StringVar(&flags.by, "by", "", "`NAME` of who judges and attests, for the audit trail (default: the user who runs the command)")
 	cmd.AddCommand(p.eligibilityHistoryCommand())
 	return cmd
@@ -64,9 +71,9 @@ func (p *program) eligibility(cmd *cobra.Command, flags eligibilityFlags) error 
 	switch {
 	case flags.organization == "":
 		return usagef(cmd, "--organization is missing")
-	case flags.requester == "":
-		return usagef(cmd, "--requester is missing")
-	case !isAddress(flags.requester):
+	case flags.requester == "" && flags.ticket == "":
+		return usagef(cmd, "--requester is missing: it takes that, or the --ticket whose requester it is")
+	case flags.requester != "" && !isAddress(flags.requester):
 		return usagef(cmd, "--requester %q is no e-mail address", flags.requester)
 	}
 	settings, err := p.configuration(config.ForSync)
@@ -92,13 +99,75 @@ func (p *program) eligibility(cmd *cobra.Command, flags eligibilityFlags) error 
 	defer systems.close()
 	var tally contactsync.Tally
 	ctx := contactsync.WithTally(watch.watch(cmd.Context()), &tally)
+	if flags.ticket != "" {
+		if err := askTicket(ctx, systems, &flags); err != nil {
+			return err
+		}
+	}
 	watch.Step("gathering facts")
 	verdict, err := p.judge(ctx, systems, settings, judgment{policy, flags, attestations, by})
 	if err != nil {
 		return err
 	}
+	answered, err := p.answerVerdict(ctx, systems, settings, watch, flags.ticket, verdict)
+	if err != nil {
+		return err
+	}
 	watch.Close()
-	return p.reportVerdict(verdictDocument{verdict, tally.Requests(), contactsync.FailureOf(verdict.Err())})
+	return p.reportVerdict(verdictDocument{verdict, answered, tally.Requests(), contactsync.FailureOf(verdict.Err())})
+}
+
+// askTicket takes the requester from the ticket, and refuses a ticket of another organization.
+func askTicket(ctx context.Context, s *systems, flags *eligibilityFlags) error {
+	replier, ok := any(s.desk).(contactsync.Replier)
+	if !ok {
+		return nil // answering it says so
+	}
+	ticket, err := replier.Ticket(ctx, flags.ticket)
+	if err != nil {
+		return err
+	}
+	if ticket.Organization != "" && ticket.Organization != flags.organization {
+		return &contactsync.Error{
+			Class:  contactsync.ClassProjectConflict,
+			Detail: fmt.Sprintf("ticket %s belongs to organization %s, not to %s", ticket.ID, ticket.Organization, flags.organization),
+			Remedy: "Check both numbers. To answer no ticket, leave out --ticket.",
+		}
+	}
+	if flags.requester == "" {
+		flags.requester = string(ticket.Requester)
+	}
+	return nil
+}
+
+// answerVerdict tells the ticket what the verdict means to the requester, and returns what became of that.
+func (p *program) answerVerdict(ctx context.Context, s *systems, settings config.Config, watch *progress, ticket string, v contactsync.Verdict) (string, error) {
+	if ticket == "" {
+		return "", nil
+	}
+	reply, data := templates.Intro, templates.Data(templates.IntroData{
+		Organization: v.Organization.Name, File: settings.GitLab.File, Limit: settings.Limits.Maintainers,
+	})
+	if !v.Eligible {
+		var criteria []templates.Criterion
+		known := false
+		for _, c := range v.Criteria {
+			if c.State != contactsync.CriterionMet {
+				criteria = append(criteria, templates.Criterion{Title: c.Title, Unknown: c.State == contactsync.CriterionUnknown, Remedy: c.Remedy})
+				known = known || c.State == contactsync.CriterionNotMet
+			}
+		}
+		if !known {
+			return "ticket " + ticket + " was not answered, because not everything is known", nil
+		}
+		reply, data = templates.NotQualified, templates.NotQualifiedData{Organization: v.Organization.Name, Criteria: criteria}
+	}
+	caretaker, err := p.newCaretaker(settings, s, watch, nil)
+	if err != nil {
+		return "", err
+	}
+	line, _, err := caretaker.Answer(ctx, ticket, reply, data, v.Organization.ID)
+	return line, err
 }
 
 // judgment is what a verdict is asked for.
@@ -277,6 +346,9 @@ func writeVerdict(w *strings.Builder, d verdictDocument, on palette) {
 		result = "Eligible"
 	}
 	fmt.Fprintf(w, "%s\n", on.bold(result+": "+d.Summary()+"."))
+	if d.Answered != "" {
+		fmt.Fprintf(w, "%s\n", printable(strings.ToUpper(d.Answered[:1])+d.Answered[1:])+".")
+	}
 	fmt.Fprintf(w, "%s\n", on.dim(fmt.Sprintf("Verdict %s, judged by %s. Requests: desk %d, GitLab %d", d.ID, printable(d.JudgedBy), d.Requests.Desk, d.Requests.GitLab)))
 }
 

@@ -43,6 +43,7 @@ func (w *world) customer(plan string, seats int) {
 // judged is the document, as programs see it.
 type judged struct {
 	contactsync.Verdict
+	Answered string               `json:"answered"`
 	Requests contactsync.Requests `json:"requests"`
 	Error    *contactsync.Failure `json:"error"`
 }
@@ -250,4 +251,58 @@ func TestEligibilityPage(t *testing.T) {
 func steadyVerdict(text string) string {
 	text = regexp.MustCompile(`\b[0-9a-z]{16}\b|"judged": "[^"]*"`).ReplaceAllString(text, "#")
 	return regexp.MustCompile(`"(desk|gitlab|git)": \d+|"value": "\d+"`).ReplaceAllString(steady(text), "#")
+}
+
+// A ticket is told the verdict, publicly and once, by the operator's own macro where there is one. As long as something
+// is unknown nobody is told anything, and a ticket of another organization is not answered at all.
+func TestEligibilityAnswersTheTicket(t *testing.T) {
+	t.Parallel()
+	const qualified = "--attest=authorized=order 4711"
+	for _, test := range []struct {
+		name    string
+		arrange func(*world)
+		args    []string
+		status  int
+		want    string // in the one comment; "" for none
+	}{
+		{name: "eligible", args: []string{qualified}, want: "contacts.yaml"},
+		{name: "not eligible", args: []string{qualified}, status: 1, want: "50 seats",
+			arrange: func(w *world) { w.subscribed(map[string]any{"seats_decimal": 49.0}) }},
+		{name: "not known yet", status: 1},
+		{name: "by the operator's macro", args: []string{qualified}, want: "Who may edit it, Ada Lovelace?",
+			arrange: func(w *world) {
+				w.desk.AddMacro(fakezendesk.Macro{Title: "Support::Support Ops::Contact management intro", Comment: "Who may edit it, {{ticket.requester.name}}?"})
+			}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			ada := w.member("Ada Lovelace", "ada@example.com")
+			w.subscribed(nil)
+			if test.arrange != nil {
+				test.arrange(w)
+			}
+			ticket := w.desk.AddTicket(fakezendesk.Ticket{Requester: ada, Organization: w.org})
+			args := append([]string{"--ticket", fmt.Sprint(ticket)}, test.args...)
+			for range 2 {
+				if _, got := w.judge(args...); got.status != test.status {
+					t.Fatalf("status %d\n%s%s", got.status, got.stdout, got.stderr)
+				}
+			}
+			after, _ := w.desk.Ticket(ticket)
+			if test.want == "" && len(after.Comments) == 0 {
+				return
+			}
+			if len(after.Comments) != 1 || !after.Comments[0].Public || !strings.Contains(after.Comments[0].Body, test.want) {
+				t.Errorf("want one public comment with %q, got %+v", test.want, after.Comments)
+			}
+		})
+	}
+	w := newWorld(t)
+	w.subscribed(nil)
+	ticket := w.desk.AddTicket(fakezendesk.Ticket{Requester: w.member("Ada", "ada@example.com"), Organization: w.organization("Other", 7)})
+	_, got := w.judge("--ticket", fmt.Sprint(ticket), qualified)
+	if after, _ := w.desk.Ticket(ticket); got.status != 1 || len(after.Comments) != 0 || !strings.Contains(got.stdout+got.stderr, "project_conflict") {
+		t.Errorf("a ticket of another organization: status %d, %+v\n%s", got.status, after.Comments, got.stdout)
+	}
 }

@@ -20,7 +20,7 @@ import (
 type setupFlags struct {
 	eligibilityFlags
 	maintainers    []string
-	skip, ticket   string
+	skip           string
 	legacy, dryRun bool
 }
 
@@ -167,7 +167,7 @@ func (p *program) setUp(cmd *cobra.Command, all []setupFlags, many bool) error {
 	return p.procedures(cmd.Context(), settings, many, len(all), func(ctx context.Context, s *systems, c *setup.Caretaker, i int) (contactsync.Procedure, error) {
 		flags, j := all[i], judgments[i]
 		if flags.ticket != "" {
-			if err := askTicket(ctx, s, &flags, &j); err != nil {
+			if err := askTicket(ctx, s, &j.flags); err != nil {
 				return contactsync.Procedure{}, err
 			}
 		}
@@ -183,29 +183,6 @@ func (p *program) setUp(cmd *cobra.Command, all []setupFlags, many bool) error {
 			},
 		})
 	})
-}
-
-// askTicket takes the requester from the ticket, and refuses a ticket of another organization.
-func askTicket(ctx context.Context, s *systems, flags *setupFlags, j *judgment) error {
-	replier, ok := any(s.desk).(contactsync.Replier)
-	if !ok {
-		return nil // answering it says so
-	}
-	ticket, err := replier.Ticket(ctx, flags.ticket)
-	if err != nil {
-		return err
-	}
-	if ticket.Organization != "" && ticket.Organization != flags.organization {
-		return &contactsync.Error{
-			Class:  contactsync.ClassProjectConflict,
-			Detail: fmt.Sprintf("ticket %s belongs to organization %s, not to %s", ticket.ID, ticket.Organization, flags.organization),
-			Remedy: "Check both numbers. To answer no ticket, leave out --ticket.",
-		}
-	}
-	if flags.requester == "" {
-		flags.requester, j.flags.requester = string(ticket.Requester), string(ticket.Requester)
-	}
-	return nil
 }
 
 // procedures carries some procedures out, one after the other, and shows how each went.
