@@ -74,31 +74,30 @@ func (p *program) demo(ctx context.Context, listen string, once bool) (err error
 	return err
 }
 
-// followPushes opens the stage to a person: it shows the beginning, invites to push, and syncs whatever is pushed,
+// followPushes opens the stage to a person: it sets the project up, invites to push, and syncs whatever is pushed,
 // until the context ends.
 func (p *program) followPushes(ctx context.Context, s *stage) error {
 	if err := p.say("%s", s.opening()); err != nil {
 		return err
 	}
-	if err := p.show(s.syncNow(ctx, contactsync.TriggerCommand)); err != nil {
+	if _, err := s.setUp(ctx, p); err != nil {
 		return err
 	}
 	if err := p.say("%s", s.invitation()); err != nil {
 		return err
 	}
-	for ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case run := <-s.ended:
-			if err := p.say("\nA push arrived."); err != nil {
-				return err
-			}
-			if err := p.show(run); err != nil {
-				return err
-			}
+	for {
+		run, err := s.nextRun(ctx)
+		if err != nil {
+			return nil // the person ended it
+		}
+		if err := p.say("\nA push arrived."); err != nil {
+			return err
+		}
+		if err := p.show(run); err != nil {
+			return err
 		}
 	}
-	return nil
 }
 
 // say writes a paragraph.
@@ -112,11 +111,20 @@ func (p *program) show(run contactsync.Run) error {
 	if run.Error != nil {
 		writeFailure(&w, run.Error)
 	} else {
-		writeRun(&w, run, projectSource(run), p.palette())
+		source := projectSource(run)
+		if run.Project == "" {
+			source = "contacts.yaml"
+		}
+		writeRun(&w, run, source, p.palette())
 	}
-	var indented strings.Builder
-	for line := range strings.Lines(w.String()) {
-		indented.WriteString("   " + line)
+	return write(p.Stdout, indented(w.String()))
+}
+
+// indented sets what programs say apart from the story.
+func indented(text string) string {
+	var w strings.Builder
+	for line := range strings.Lines(text) {
+		w.WriteString("   " + line)
 	}
-	return write(p.Stdout, indented.String())
+	return w.String()
 }

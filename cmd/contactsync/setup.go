@@ -165,23 +165,26 @@ func (p *program) setUp(cmd *cobra.Command, all []setupFlags, many bool) error {
 		judgments[i] = judgment{policy, flags.eligibilityFlags, attestations, by}
 	}
 	return p.procedures(cmd.Context(), settings, many, len(all), func(ctx context.Context, s *systems, c *setup.Caretaker, i int) (contactsync.Procedure, error) {
-		flags, j := all[i], judgments[i]
-		if flags.ticket != "" {
-			if err := askTicket(ctx, s, &j.flags); err != nil {
-				return contactsync.Procedure{}, err
-			}
+		return p.setUpOne(ctx, s, settings, c, all[i], judgments[i])
+	})
+}
+
+func (p *program) setUpOne(ctx context.Context, s *systems, settings config.Config, c *setup.Caretaker, flags setupFlags, j judgment) (contactsync.Procedure, error) {
+	if flags.ticket != "" {
+		if err := askTicket(ctx, s, &j.flags); err != nil {
+			return contactsync.Procedure{}, err
 		}
-		return c.SetUp(ctx, setup.Setup{
-			Organization: flags.organization, Maintainers: flags.addresses(), Ticket: flags.ticket, Legacy: flags.legacy,
-			DryRun: flags.dryRun, By: j.by, Command: flags.command(), Unjudged: flags.skip,
-			Judge: func(ctx context.Context) ([]string, error) {
-				verdict, err := p.judge(ctx, s, settings, j)
-				if err == nil {
-					err = verdict.Err()
-				}
-				return []string{verdict.Summary()}, err
-			},
-		})
+	}
+	return c.SetUp(ctx, setup.Setup{
+		Organization: flags.organization, Maintainers: flags.addresses(), Ticket: flags.ticket, Legacy: flags.legacy,
+		DryRun: flags.dryRun, By: j.by, Command: flags.command(), Unjudged: flags.skip,
+		Judge: func(ctx context.Context) ([]string, error) {
+			verdict, err := p.judge(ctx, s, settings, j)
+			if err == nil {
+				err = verdict.Err()
+			}
+			return []string{verdict.Summary()}, err
+		},
 	})
 }
 
@@ -278,7 +281,7 @@ func (p *program) stepLine(n, of int, result contactsync.StepResult) string {
 	}
 	line := paint(fmt.Sprintf("  %s %2d/%d  %-12s", sign, n, of, result.Name)) + "  " + printable(details[0]) + "\n"
 	for _, detail := range details[1:] {
-		line += strings.Repeat(" ", 23) + on.dim(printable(detail)) + "\n"
+		line += strings.Repeat(" ", 25) + on.dim(printable(detail)) + "\n"
 	}
 	return line
 }

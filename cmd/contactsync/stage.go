@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -17,9 +18,9 @@ import (
 
 	"contactsync"
 	"contactsync/config"
+	"contactsync/eligibility"
 	fakegitlab "contactsync/internal/fakes/gitlab"
 	fakezendesk "contactsync/internal/fakes/zendesk"
-	"contactsync/webhook"
 )
 
 // What the stand-ins of the demo let in. They are no secrets: both listen on this machine alone, for minutes.
@@ -27,7 +28,7 @@ const (
 	demoToken        = "demo-token"
 	demoClient       = "demo-client"
 	demoClientSecret = "demo-client-secret" //nolint:gosec // no secret, see above
-	demoProject      = 101
+	demoGroup        = "contacts"
 	demoStopTime     = 2 * time.Second
 )
 
@@ -40,16 +41,20 @@ type stage struct {
 	daemon       *daemon
 	stopDaemon   func() error
 	organization int64
+	number       int64 // of the project, once it is set up
 	project      contactsync.ProjectRef
+	shown        string // the commit whose run was shown last
+	signingKey   string
+	settings     config.Config
 	configFile   string
 	ended        chan contactsync.Run // runs that a push led to
 }
 
 func (p *program) newStage(ctx context.Context, listen string) (_ *stage, err error) {
 	s := &stage{
-		desk:    fakezendesk.New(fakezendesk.Options{ClientID: demoClient, ClientSecret: demoClientSecret}),
-		project: contactsync.ProjectRef(fmt.Sprint(demoProject)),
-		ended:   make(chan contactsync.Run, 100),
+		desk:       fakezendesk.New(fakezendesk.Options{ClientID: demoClient, ClientSecret: demoClientSecret}),
+		signingKey: signingKey(),
+		ended:      make(chan contactsync.Run, 100),
 	}
 	defer func() {
 		if err != nil {
@@ -66,21 +71,23 @@ func (p *program) newStage(ctx context.Context, listen string) (_ *stage, err er
 	if err != nil {
 		return nil, err
 	}
-	if err := s.seed(); err != nil {
+	if err := s.seed(p.Now()); err != nil {
 		return nil, err
 	}
-	settings, err := s.configure(desk)
-	if err != nil {
+	if err := s.configure(desk, ""); err != nil {
 		return nil, err
 	}
-	return s, s.startDaemon(ctx, p, settings)
+	if err := s.startDaemon(ctx, p); err != nil {
+		return nil, err
+	}
+	return s, s.configure(desk, "http://"+s.daemon.address) // which is known only now
 }
 
-// startDaemon starts the real service, and leads the project's pushes to it.
-func (s *stage) startDaemon(ctx context.Context, p *program, settings config.Config) (err error) {
+// startDaemon starts the real service.
+func (s *stage) startDaemon(ctx context.Context, p *program) (err error) {
 	// What the service would tell operators is no part of the story, unless something goes wrong.
 	log := slog.New(slog.NewTextHandler(p.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	if s.daemon, err = p.newDaemon(ctx, settings, log, func(run contactsync.Run) {
+	if s.daemon, err = p.newDaemon(ctx, s.settings, log, func(run contactsync.Run) {
 		select {
 		case s.ended <- run:
 		default: // nobody has looked at the last hundred
@@ -98,11 +105,7 @@ func (s *stage) startDaemon(ctx context.Context, p *program, settings config.Con
 		stop()
 		return <-served
 	}
-	_, err = s.forge.AddHook(demoProject, fakegitlab.Hook{
-		URL: "http://" + s.daemon.address + webhook.HookRoute, BranchFilter: settings.GitLab.Branch,
-		SigningToken: settings.Webhook.SigningToken[0].Reveal(),
-	})
-	return err
+	return nil
 }
 
 func (s *stage) startForge(ctx context.Context, listen string) error {
@@ -111,7 +114,7 @@ func (s *stage) startForge(ctx context.Context, listen string) error {
 		return err
 	}
 	forge, err := fakegitlab.New(fakegitlab.Options{
-		Dir: repositories, Token: demoToken, Anonymous: true,
+		Dir: repositories, Token: demoToken, Anonymous: true, Access: fakegitlab.Owner,
 	})
 	if errors.Is(err, exec.ErrNotFound) {
 		return &contactsync.Error{
@@ -132,11 +135,12 @@ func (s *stage) startForge(ctx context.Context, listen string) error {
 	return nil
 }
 
-// seed sets the scene: an organization and its people, some others, and the customer's file.
-func (s *stage) seed() error {
-	s.organization = s.desk.AddOrganization(fakezendesk.Organization{
-		Name: "Analytical Engines", Fields: map[string]any{"cmp_id": demoProject},
-	})
+// seed sets the scene: an organization with a subscription, its people, some others, and a group for the projects.
+func (s *stage) seed(now time.Time) error {
+	expires := now.UTC().AddDate(1, 0, 0).Format(time.DateOnly)
+	s.organization = s.desk.AddOrganization(fakezendesk.Organization{Name: "Analytical Engines", Fields: map[string]any{
+		"support_level": "premium", "sub_dotcom_premium": true, "seats_decimal": 120.0, "expiration_date": expires,
+	}})
 	for _, c := range firstContacts() {
 		s.desk.AddUser(fakezendesk.User{Name: c.Name, Email: string(c.Email), Organizations: []int64{s.organization}})
 	}
@@ -144,21 +148,61 @@ func (s *stage) seed() error {
 	other := s.desk.AddOrganization(fakezendesk.Organization{Name: "Elastic Surfaces"})
 	s.desk.AddUser(fakezendesk.User{Name: "Sophie Germain", Email: "sophie@example.org", Organizations: []int64{other}})
 
-	if _, err := s.forge.CreateProject(fakegitlab.Project{
-		ID: demoProject, Path: fmt.Sprintf("contacts/organization-%d", s.organization),
+	s.forge.AddUser(fakegitlab.User{ID: 71, Username: "ada", Name: "Ada Lovelace"})
+	if _, err := s.forge.AddNamespace(fakegitlab.Namespace{
+		Path: "engines", Members: []fakegitlab.Member{{User: 71, Level: fakegitlab.Owner}},
+		Subscription: &fakegitlab.Subscription{Plan: "premium", Seats: 120, Ends: expires},
 	}); err != nil {
 		return err
 	}
-	_, err := s.commit("Add the present contacts", rendered(firstContacts()))
+	_, err := s.forge.AddGroup(demoGroup)
 	return err
 }
 
-// configure writes the configuration for other terminals, and reads it back: the demo runs on what it shows.
-func (s *stage) configure(desk string) (config.Config, error) {
+// setUp gives the organization its project, and returns how that went.
+func (s *stage) setUp(ctx context.Context, p *program) (procedureDocument, error) {
+	flags := s.setupFlags()
+	policy, err := eligibility.NewPolicy(s.settings.Eligibility.Seats, s.settings.Eligibility.Criteria)
+	if err != nil {
+		return procedureDocument{}, err
+	}
+	watch := p.newProgress()
+	defer watch.Close()
+	var telling error
+	caretaker, err := p.newCaretaker(s.settings, s.daemon.systems, watch, func(n, of int, result contactsync.StepResult) {
+		telling = cmp.Or(telling, write(p.Stdout, indented(p.stepLine(n, of, result))))
+	})
+	if err != nil {
+		return procedureDocument{}, err
+	}
+	var tally contactsync.Tally
+	procedure, err := p.setUpOne(contactsync.WithTally(ctx, &tally), s.daemon.systems, s.settings, caretaker, flags,
+		judgment{policy: policy, flags: flags.eligibilityFlags, by: "demo"})
+	document := procedureDocument{procedure, tally.Requests(), nil}
+	if err = errors.Join(err, telling); err != nil {
+		return document, err
+	}
+	s.number, s.project, s.shown = procedure.Project, contactsync.ProjectRef(fmt.Sprint(procedure.Project)), procedure.Commit
+	return document, nil
+}
+
+func (s *stage) setupFlags() setupFlags {
+	return setupFlags{
+		eligibilityFlags: eligibilityFlags{
+			organization: fmt.Sprint(s.organization), requester: "ada@example.com", username: "ada", namespace: "engines",
+		},
+		maintainers: []string{"ada@example.com", "grace@example.com"},
+	}
+}
+
+// configure writes the configuration for other terminals, and reads it back: the demo runs on what it shows. receiver is
+// where GitLab reaches the service, "" before that is known.
+func (s *stage) configure(desk, receiver string) (err error) {
 	s.configFile = filepath.Join(s.dir, "contactsync.yaml")
 	text := fmt.Sprintf(`gitlab:
   url: %s
   token: %s
+  group: %s
 zendesk:
   url: %s
   client_id: %s
@@ -167,17 +211,19 @@ zendesk:
 store: sqlite:%s
 webhook:
   listen: 127.0.0.1:0
+  url: %q
   signing_token: whsec_%s
 schedule:
   resync: ""
   hooks: 0s
 serve:
   grace: %s
-`, s.forge.URL(), demoToken, desk, demoClient, demoClientSecret, filepath.Join(s.dir, "contactsync.db"), signingKey(), demoStopTime)
+`, s.forge.URL(), demoToken, demoGroup, desk, demoClient, demoClientSecret, filepath.Join(s.dir, "contactsync.db"), receiver, s.signingKey, demoStopTime)
 	if err := os.WriteFile(s.configFile, []byte(text), 0o600); err != nil {
-		return config.Config{}, err
+		return err
 	}
-	return config.Load(config.Sources{File: s.configFile})
+	s.settings, err = config.Load(config.Sources{File: s.configFile})
+	return err
 }
 
 // signingKey makes the secret that GitLab signs hooks with.
@@ -189,12 +235,12 @@ func signingKey() string {
 
 func (s *stage) opening() string {
 	return fmt.Sprintf(`A stand-in GitLab and a stand-in Zendesk now run on this machine; nothing leaves it.
-At the desk, Analytical Engines (organization %d) has %d contacts. On GitLab, project %d lists them in contacts.yaml.
-`, s.organization, len(firstContacts()), demoProject)
+At the desk, Analytical Engines (organization %d) has %d contacts. Ada asks to keep the list herself, on GitLab.
+`, s.organization, len(firstContacts()))
 }
 
 func (s *stage) invitation() string {
-	clone, err := s.forge.CloneURL(demoProject)
+	clone, err := s.forge.CloneURL(s.number)
 	if err != nil {
 		clone = s.forge.URL() // the project was made before the invitation
 	}
@@ -216,11 +262,11 @@ In another terminal contactsync itself works too (install it with "go install ./
    contactsync plan %d
    contactsync runs
 
-Ctrl-C ends the demo and removes all of it.`, clone, s.configFile, demoProject)
+Ctrl-C ends the demo and removes all of it.`, clone, s.configFile, s.number)
 }
 
 func (s *stage) commit(message, file string) (string, error) {
-	return s.forge.Commit(demoProject, fakegitlab.Commit{
+	return s.forge.Commit(s.number, fakegitlab.Commit{
 		Message: message, Files: map[string]string{"contacts.yaml": file},
 		Author: fakegitlab.User{Name: "Ada Lovelace", Email: "ada@example.com"},
 	})
@@ -231,16 +277,23 @@ func (s *stage) push(ctx context.Context, message, file string) (contactsync.Run
 	if _, err := s.commit(message, file); err != nil {
 		return contactsync.Run{}, err
 	}
-	select {
-	case run := <-s.ended:
-		return run, nil
-	case <-ctx.Done():
-		return contactsync.Run{}, ctx.Err()
-	}
+	return s.nextRun(ctx)
 }
 
-func (s *stage) syncNow(ctx context.Context, trigger contactsync.Trigger) contactsync.Run {
-	return s.daemon.pipeline.Sync(ctx, s.project, trigger)
+// nextRun returns the next run of a commit that was not shown yet: a test delivery leads to one of the same.
+func (s *stage) nextRun(ctx context.Context) (contactsync.Run, error) {
+	for {
+		select {
+		case run := <-s.ended:
+			if run.Commit == s.shown {
+				continue
+			}
+			s.shown = run.Commit
+			return run, nil
+		case <-ctx.Done():
+			return contactsync.Run{}, ctx.Err()
+		}
+	}
 }
 
 // atDesk lists the organization's contacts as the desk has them, see names.

@@ -8,6 +8,7 @@ import (
 
 	"contactsync"
 	"contactsync/contacts"
+	"contactsync/eligibility"
 )
 
 // story is a demo that plays by itself and checks what it tells.
@@ -28,7 +29,8 @@ func (p *program) tellStory(ctx context.Context, s *stage) error {
 		title string
 		play  func(context.Context) error
 	}{
-		{"File and desk agree. A sync finds nothing to do.", t.agree},
+		{"May the organization have a project?", t.judge},
+		{"It may. One command sets the project up, and proves that it works.", t.setUp},
 		{"Two people are added, one is renamed and one dropped. First the plan, then the push.", t.change},
 		{"A push with a slip in it: an address has lost its end.", t.slip},
 		{"A push drops most of the people. Was that meant? The removals wait for somebody's word.", t.shrink},
@@ -45,21 +47,47 @@ func (p *program) tellStory(ctx context.Context, s *stage) error {
 	return t.end(ctx)
 }
 
-func (t *story) agree(ctx context.Context) error {
-	if err := t.prompt("sync", string(t.project)); err != nil {
+func (t *story) judge(ctx context.Context) error {
+	flags := t.setupFlags().eligibilityFlags
+	if err := t.prompt("eligibility", "--organization", flags.organization, "--requester", flags.requester, "--username", flags.username, "--namespace", flags.namespace); err != nil {
 		return err
 	}
-	run := t.syncNow(ctx, contactsync.TriggerCommand)
-	if err := t.reveal(run); err != nil {
+	policy, err := eligibility.NewPolicy(t.settings.Eligibility.Seats, t.settings.Eligibility.Criteria)
+	if err != nil {
 		return err
 	}
-	if err := t.expect(run, contactsync.StatusUnchanged); err != nil {
+	var tally contactsync.Tally
+	verdict, err := t.program.judge(contactsync.WithTally(ctx, &tally), t.daemon.systems, t.settings, judgment{policy: policy, flags: flags, by: "demo"})
+	if err != nil {
 		return err
 	}
-	if used := run.Requests; used.GitLab != 1 || used.Git != 2 {
-		return fmt.Errorf("a sync takes 1 request to GitLab and 2 to git, not %d and %d", used.GitLab, used.Git)
+	if err := verdict.Err(); err != nil {
+		return err
 	}
-	return nil
+	t.count(tally.Requests())
+	var w strings.Builder
+	writeVerdict(&w, verdictDocument{Verdict: verdict, Requests: tally.Requests()}, t.palette())
+	return write(t.Stdout, indented(w.String()))
+}
+
+func (t *story) setUp(ctx context.Context) error {
+	flags := t.setupFlags()
+	if err := t.prompt(flags.command()...); err != nil {
+		return err
+	}
+	document, err := t.stage.setUp(ctx, t.program)
+	if err != nil {
+		return err
+	}
+	t.count(document.Requests)
+	file, err := t.forge.File(t.number, "", t.settings.GitLab.File)
+	if err != nil {
+		return err
+	}
+	if file != t.rendered() {
+		return fmt.Errorf("the file should list the present contacts, but is\n%s", file)
+	}
+	return t.say("   File and desk agree, GitLab's hook leads to contactsync, and Ada and Grace are invited as developers.")
 }
 
 func (t *story) change(ctx context.Context) error {
@@ -180,10 +208,14 @@ func (t *story) prompt(words ...string) error {
 }
 
 func (t *story) reveal(run contactsync.Run) error {
-	t.requests.Desk += run.Requests.Desk
-	t.requests.GitLab += run.Requests.GitLab
-	t.requests.Git += run.Requests.Git
+	t.count(run.Requests)
 	return t.show(run)
+}
+
+func (t *story) count(used contactsync.Requests) {
+	t.requests.Desk += used.Desk
+	t.requests.GitLab += used.GitLab
+	t.requests.Git += used.Git
 }
 
 // expect checks the status, and that the desk has exactly the contacts of the last good file.
