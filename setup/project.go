@@ -3,6 +3,7 @@ package setup
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"contactsync"
@@ -81,7 +82,7 @@ func (j *job) unused(ctx context.Context, project int64) error {
 
 // imported waits until a project that is made from a template is complete.
 func (j *job) imported(ctx context.Context, project contactsync.ProjectDetails) (contactsync.ProjectDetails, error) {
-	for _, pause := range importPauses {
+	for _, pause := range append(slices.Clone(importPauses), 0) {
 		switch project.Import {
 		case "", "none", "finished":
 			return project, nil
@@ -92,8 +93,8 @@ func (j *job) imported(ctx context.Context, project contactsync.ProjectDetails) 
 				Remedy: fmt.Sprintf("Check the template (gitlab.template_project), and delete %s, which has nothing in it. Then run the same command again.", project.Path),
 			}
 		}
-		if j.dry {
-			return project, nil
+		if j.dry || pause == 0 { // nothing more is waited for
+			break
 		}
 		j.Step("waiting for GitLab to copy the template")
 		if err := j.Wait(ctx, pause); err != nil {
@@ -103,6 +104,9 @@ func (j *job) imported(ctx context.Context, project contactsync.ProjectDetails) 
 		if project, err = j.Forge.ProjectDetails(ctx, project.ID); err != nil {
 			return project, err
 		}
+	}
+	if j.dry {
+		return project, nil
 	}
 	return project, &contactsync.Error{
 		Class:  contactsync.ClassGitLabRefused,
