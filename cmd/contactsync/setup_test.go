@@ -20,8 +20,10 @@ const homeGroup = "support/zd-global-orgs"
 // takes every delivery.
 type home struct {
 	*world
-	delivered atomic.Int64
-	refusing  atomic.Bool
+	repositories string // folder
+	asked        int64  // number of the ticket, where there is one
+	delivered    atomic.Int64
+	refusing     atomic.Bool
 }
 
 func newHome(t testing.TB, change func(*fakegitlab.Options)) *home {
@@ -41,7 +43,7 @@ func newHome(t testing.TB, change func(*fakegitlab.Options)) *home {
 	if _, err := forge.AddGroup(homeGroup); err != nil {
 		t.Fatal(err)
 	}
-	h := &home{world: newWorldAround(t, forge)}
+	h := &home{world: newWorldAround(t, forge), repositories: options.Dir}
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if h.refusing.Load() {
 			w.WriteHeader(http.StatusUnauthorized)
@@ -85,9 +87,13 @@ func (p procedure) told() string {
 func (h *home) setup(more ...string) (procedure, result) {
 	h.Helper()
 	var document procedure
-	args := append([]string{"setup", "--organization", fmt.Sprint(h.org), "--maintainers", "ada@example.com,grace@example.com",
+	got := h.json(&document, h.setupArgs(more...)...)
+	return document, got
+}
+
+func (h *home) setupArgs(more ...string) []string {
+	return append([]string{"setup", "--organization", fmt.Sprint(h.org), "--maintainers", "ada@example.com,grace@example.com",
 		"--requester", "ada@example.com", "--attest", "authorized=order 4711"}, more...)
-	return document, h.json(&document, args...)
 }
 
 // Setting up makes everything that a project needs, and a second time finds everything there.
