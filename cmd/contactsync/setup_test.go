@@ -17,11 +17,12 @@ import (
 const homeGroup = "support/zd-global-orgs"
 
 // home is a world in which projects are made: a group for them, an organization without a project, and a receiver that
-// takes every delivery.
+// takes every delivery with the token, or signed.
 type home struct {
 	*world
 	repositories string // folder
 	asked        int64  // number of the ticket, where there is one
+	mend         func() // takes an injected fault away
 	delivered    atomic.Int64
 	refusing     atomic.Bool
 }
@@ -44,8 +45,8 @@ func newHome(t testing.TB, change func(*fakegitlab.Options)) *home {
 		t.Fatal(err)
 	}
 	h := &home{world: newWorldAround(t, forge), repositories: options.Dir}
-	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if h.refusing.Load() {
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h.refusing.Load() || r.Header.Get("X-Gitlab-Token") != hookToken && r.Header.Get("Webhook-Signature") == "" {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
