@@ -120,13 +120,12 @@ func (j *job) settings(ctx context.Context) (outcome, error) {
 	if j.project.ID == 0 {
 		return planned("would make %d settings", len(Settings())), nil
 	}
-	byHand := byHand(j.project)
 	wrong := settingsOf(j.project)
 	if len(wrong) == 0 {
-		return already("%d settings are as they are to be", len(Settings())).with(byHand...), nil
+		return already("%d settings are as they are to be", len(Settings())).with(byHand(j.project)...), nil
 	}
 	if j.dry {
-		return planned("would change %d settings", len(wrong)).with(texts(wrong)...), nil
+		return planned("would change %d settings", len(wrong)).with(texts(wrong)...).with(byHand(j.project)...), nil
 	}
 	wanted := map[string]string{}
 	for _, s := range Settings() { // all of them: GitLab refuses some that contradict what it has
@@ -147,7 +146,7 @@ func (j *job) settings(ctx context.Context) (outcome, error) {
 			Remedy: "Look in the settings of the project's group and of GitLab itself for what forbids it. Then run the same command again.",
 		}
 	}
-	return done("changed %d settings", len(wrong)).with(byHand...), nil
+	return done("changed %d settings", len(wrong)).with(byHand(j.project)...), nil
 }
 
 // protect protects the branch, and makes it the default one where there is any.

@@ -72,13 +72,16 @@ func (h *home) invited(id int64, address string, level int) {
 }
 
 // send sends a request to GitLab as somebody else would.
-func (h *home) send(method, path string) {
+func (h *home) send(method, path string) { h.sendJSON(method, path, "") }
+
+func (h *home) sendJSON(method, path, body string) {
 	h.Helper()
-	request, err := http.NewRequestWithContext(h.Context(), method, h.forge.URL()+"/api/v4"+path, nil)
+	request, err := http.NewRequestWithContext(h.Context(), method, h.forge.URL()+"/api/v4"+path, strings.NewReader(body))
 	if err != nil {
 		h.Fatal(err)
 	}
 	request.Header.Set("Private-Token", token)
+	request.Header.Set("Content-Type", "application/json")
 	response, err := new(http.Client).Do(request)
 	if err != nil {
 		h.Fatal(err)
