@@ -173,7 +173,7 @@ func hookOf(is contactsync.Hook, want contactsync.NewHook) string {
 	say(want.MergeRequests && !is.MergeRequests, "it does not tell of merge requests")
 	say(!is.VerifyTLS, "it does not verify certificates")
 	say(is.BranchFilter != want.Branch || is.BranchStrategy != "" && is.BranchStrategy != "wildcard", "it does not filter by the branch "+want.Branch)
-	say(want.Token != "" && !is.TokenPresent && !is.SigningTokenPresent, "it has no token")
+	say((want.Token != "" || want.SigningToken != "") && !is.TokenPresent && !is.SigningTokenPresent, "it has no token")
 	return strings.Join(wrong, ", ")
 }
 

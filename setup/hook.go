@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,30 +30,22 @@ func (j *job) makeHook(ctx context.Context) (outcome, error) {
 		}
 		return already("the hook is there"), nil
 	}
-	result := already("hook %d was there, and delivers", numberOf(good))
-	if good == nil {
-		made, err := j.Forge.CreateHook(ctx, j.project.ID, wanted)
-		if err != nil {
-			return outcome{}, err
-		}
-		good = &made
-		result = done("made hook %d, which delivers", made.ID)
-		if wanted.SigningToken != "" && !made.SigningTokenPresent {
-			result = result.with("this GitLab is too old to sign deliveries: they carry the token instead")
-		}
+	result, err := j.workingHook(ctx, good, wanted)
+	if err != nil {
+		return result, err
 	}
-	if err := j.Forge.TestHook(ctx, j.project.ID, good.ID); err != nil {
-		return outcome{}, undelivered(err, good.ID)
+	if good != nil && result.state == contactsync.StepDone {
+		bad = append(bad, *good) // another one works in its place
 	}
 	for _, hook := range bad { // only now that there is one that works
 		if err := j.Forge.DeleteHook(ctx, j.project.ID, hook.ID); err != nil {
 			return outcome{}, err
 		}
 		result.state = contactsync.StepDone
-		result = result.with(fmt.Sprintf("deleted hook %d: %s", hook.ID, hookOf(hook, wanted)))
+		result = result.with(fmt.Sprintf("deleted hook %d: %s", hook.ID, cmp.Or(hookOf(hook, wanted), "another one does its work")))
 	}
 	if j.theirs {
-		return result, nil
+		return result.with(j.ahead(ctx)), nil
 	}
 	run, err := j.firstSync(ctx)
 	if err != nil {
@@ -75,22 +68,53 @@ func sortHooks(hooks []contactsync.Hook, wanted contactsync.NewHook) (good *cont
 	return good, bad
 }
 
-func numberOf(hook *contactsync.Hook) int64 {
-	if hook == nil {
-		return 0
+// workingHook tests the hook that is there, nil for none. Where that delivers nothing, it may have been made with
+// credentials that are not ours any more, which GitLab does not tell: then one is made that has them. One that was made
+// and does not work is taken away again.
+func (j *job) workingHook(ctx context.Context, present *contactsync.Hook, wanted contactsync.NewHook) (outcome, error) {
+	if present != nil {
+		err := j.Forge.TestHook(ctx, j.project.ID, present.ID)
+		if err == nil {
+			return already("hook %d was there, and delivers", present.ID), nil
+		}
+		if contactsync.ClassOf(err) != contactsync.ClassRepositoryUnreachable {
+			return outcome{}, err
+		}
+		j.Step("making the hook anew, because it does not deliver")
 	}
-	return hook.ID
+	made, err := j.Forge.CreateHook(ctx, j.project.ID, wanted)
+	if err != nil {
+		return outcome{}, err
+	}
+	result := done("made hook %d, which delivers", made.ID)
+	switch {
+	case wanted.SigningToken == "" || made.SigningTokenPresent:
+	case wanted.Token != "":
+		result = result.with("this GitLab is too old to sign deliveries: they carry the token instead")
+	default:
+		err = &contactsync.Error{
+			Class: contactsync.ClassGitLabRefused, Detail: "this GitLab is too old to sign deliveries, and no token is configured that they could carry instead",
+			Remedy: "Set webhook.token, or webhook.master_key, here and for contactsync serve. Then run the same command again.",
+		}
+	}
+	if err == nil {
+		err = undelivered(j.Forge.TestHook(ctx, j.project.ID, made.ID))
+	}
+	if err == nil {
+		return result, nil
+	}
+	return outcome{}, errors.Join(err, j.Forge.DeleteHook(context.WithoutCancel(ctx), j.project.ID, made.ID))
 }
 
 // undelivered words the failure of a test for those who set up.
-func undelivered(err error, hook int64) error {
+func undelivered(err error) error {
 	var classed *contactsync.Error
 	if !errors.As(err, &classed) || contactsync.ClassOf(err) != contactsync.ClassRepositoryUnreachable {
 		return err
 	}
 	return &contactsync.Error{
 		Class: classed.Class, Err: err, Detail: err.Error(), Who: classed.Who, Retry: classed.Retry, RetryAt: classed.RetryAt,
-		Remedy: fmt.Sprintf("Check that contactsync serve runs, that GitLab reaches it at webhook.url, and that it has the same credentials as here. If the hook was made with other ones, delete hook %d. Then run the same command again.", hook),
+		Remedy: "Check that contactsync serve runs, that GitLab reaches it at webhook.url, and that it has the same credentials as here. Then run the same command again.",
 	}
 }
 
@@ -103,6 +127,21 @@ func (j *job) firstSync(ctx context.Context) (string, error) {
 	}
 	run := j.Syncer.Sync(ctx, project, contactsync.TriggerCommand)
 	return run.ID, idle(run)
+}
+
+// ahead says what a sync would do to a project that was set up before. What its file asks for is the customer's business.
+func (j *job) ahead(ctx context.Context) string {
+	j.Step("planning a sync")
+	run := j.Syncer.Plan(ctx, contactsync.ProjectRef(fmt.Sprint(j.project.ID)))
+	s := run.Summary
+	switch {
+	case run.Error != nil:
+		return fmt.Sprintf("a sync would fail now: %s: %s", run.Error.Title, run.Error.Detail)
+	case run.Status == contactsync.StatusUnchanged:
+		return "a sync finds nothing to do"
+	}
+	return fmt.Sprintf("the next sync would create %d, add %d, rename %d and remove %d, with %d held and %d in conflict: contactsync plan %d",
+		s.Create, s.Add, s.Rename, s.Remove, s.Held, s.Conflicts, j.project.ID)
 }
 
 func idle(run contactsync.Run) error {

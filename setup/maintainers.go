@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"contactsync"
+	"contactsync/contacts"
 )
 
 // associate makes those of the maintainers contacts who are none, under the rules of a sync.
@@ -26,8 +27,13 @@ func (j *job) associate(ctx context.Context) (outcome, error) {
 	}
 	var missing []contactsync.Contact
 	for _, address := range j.maintainers {
-		if !slices.ContainsFunc(j.exported.Members, func(m contactsync.Member) bool { return m.Has(address) }) {
+		at := slices.IndexFunc(j.exported.Members, func(m contactsync.Member) bool { return m.Has(address) })
+		switch {
+		case at < 0:
 			missing = append(missing, contactsync.Contact{Name: string(address), Email: address})
+		case j.exported.Members[at].Role != contactsync.RoleContact:
+			return outcome{}, contactsync.Errorf(contactsync.ClassContactProtected,
+				"%s is no contact of the organization, but an %s at the desk", address, j.exported.Members[at].Role)
 		}
 	}
 	all := fmt.Sprintf("contacts already: %s", list(j.maintainers))
@@ -35,7 +41,7 @@ func (j *job) associate(ctx context.Context) (outcome, error) {
 	case len(missing) == 0:
 		return already("%s", all), nil
 	case j.dry:
-		return planned("would be made contacts, unless they are by another address: %s", list(addresses(missing))), nil
+		return planned("would be made contacts, unless they are by another address: %s", list(addresses(missing))), j.refuses(ctx, missing)
 	}
 	run := j.Syncer.Associate(ctx, j.org().ID, missing)
 	if err := associated(run); err != nil {
@@ -51,13 +57,36 @@ func (j *job) associate(ctx context.Context) (outcome, error) {
 	return done("made contacts: %s (run %s)", list(changed(run)), run.ID), nil
 }
 
+// refuses is the error of making contacts of those whom the rules of a sync do not let in.
+func (j *job) refuses(ctx context.Context, missing []contactsync.Contact) error {
+	content, err := contacts.Render(contacts.File{Contacts: append(slices.Clone(j.exported.Contacts), missing...)})
+	if err != nil {
+		return err
+	}
+	run := j.Syncer.PlanFile(ctx, content, j.org().ID)
+	if run.Error != nil {
+		return failed(run.Error)
+	}
+	for _, conflicting := range run.Conflicts {
+		// By another address of a member, somebody is listed twice here, and is a contact already.
+		if conflicting.Error != contactsync.ClassContactDuplicate && slices.Contains(addresses(missing), conflicting.Email) {
+			return noContact(conflicting)
+		}
+	}
+	return nil
+}
+
+func noContact(c contactsync.Conflict) error {
+	return contactsync.Errorf(c.Error, "%s cannot be a contact of the organization: %s", c.Email, c.Detail)
+}
+
 // associated is nil for a run that made everybody a contact.
 func associated(run contactsync.Run) error {
 	if run.Error != nil {
 		return failed(run.Error)
 	}
 	for _, conflicting := range run.Conflicts {
-		return contactsync.Errorf(conflicting.Error, "%s cannot be a contact of the organization: %s", conflicting.Email, conflicting.Detail)
+		return noContact(conflicting)
 	}
 	for _, change := range run.Changes {
 		if change.Result == contactsync.ResultHeld || change.Result == contactsync.ResultFailed {

@@ -22,13 +22,13 @@ func (j *job) invite(ctx context.Context) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	if err := j.nobodyAbove(ctx, members, waiting); err != nil {
+	if err := j.rightLevels(ctx, members, waiting); err != nil {
 		return outcome{}, err
 	}
 	missing := uninvited(j.maintainers, members, waiting)
 	switch {
 	case len(missing) == 0:
-		return already("invited already: %s", list(j.maintainers)), nil
+		return already("invited already: %s", list(j.maintainers)).with(lower(members, waiting)...), nil
 	case j.dry:
 		return planned("would invite as developers: %s", list(missing)), nil
 	}
@@ -36,45 +36,89 @@ func (j *job) invite(ctx context.Context) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	result, refused := sortInvited(results)
+	result, fresh, refused := sortInvited(results)
 	if len(refused) > 0 {
-		return outcome{}, &contactsync.Error{
+		return result, &contactsync.Error{
 			Class: contactsync.ClassGitLabRefused, Detail: "GitLab did not invite " + strings.Join(refused, "; "),
 			Remedy: "Correct the addresses, or see what GitLab says against them. Then run the same command again: the others are not invited twice.",
 		}
 	}
-	// Somebody with an account was added at once, perhaps with more than was asked for.
+	before := members
 	if members, err = j.Forge.Members(ctx, j.project.ID); err != nil {
-		return outcome{}, err
+		return result, err
 	}
 	if waiting, err = j.Forge.Invitations(ctx, j.project.ID); err != nil {
-		return outcome{}, err
+		return result, err
 	}
-	return result, j.nobodyAbove(ctx, members, waiting)
+	if err := j.rightLevels(ctx, members, waiting); err != nil {
+		return result, err
+	}
+	return result.with(lower(members, waiting)...), arrived(fresh, before, members, waiting)
 }
 
-// nobodyAbove names everybody who may do more in the project than a developer.
-func (j *job) nobodyAbove(ctx context.Context, members []contactsync.ProjectMember, waiting []contactsync.Invitation) error {
+// arrived makes sure that everybody who was invited is there: as an invitation, or, because GitLab adds those with an
+// account at once and does not tell their addresses, as one more member.
+func arrived(fresh []contactsync.Email, before, members []contactsync.ProjectMember, waiting []contactsync.Invitation) error {
+	lost := uninvited(fresh, members, waiting)
+	for _, m := range members {
+		was := slices.ContainsFunc(before, func(old contactsync.ProjectMember) bool { return old.ID == m.ID && old.Direct })
+		if m.Direct && !was && m.Level == contactsync.AccessDeveloper && !slices.Contains(fresh, m.Address) && len(lost) > 0 {
+			lost = lost[1:]
+		}
+	}
+	if len(lost) == 0 {
+		return nil
+	}
+	return &contactsync.Error{
+		Class:  contactsync.ClassGitLabRefused,
+		Detail: fmt.Sprintf("GitLab says that it invited %s, and shows %d developers and invitations too few", list(fresh), len(lost)),
+		Remedy: "Look at Manage → Members in the project: an administrator may have to approve. Then run the same command again: nobody is invited twice.",
+	}
+}
+
+// rightLevels names everybody who may do more in the project than a developer, and maintainers who may do less. Nobody's
+// level is changed silently.
+func (j *job) rightLevels(ctx context.Context, members []contactsync.ProjectMember, waiting []contactsync.Invitation) error {
 	if j.self == 0 {
 		var err error
 		if j.self, err = j.Forge.Self(ctx); err != nil {
 			return err
 		}
 	}
-	var above []string
+	var wrong []string
 	for _, m := range over(members, j.self) {
-		above = append(above, fmt.Sprintf("%s is %s", nameOf(m), role(m.Level)))
+		wrong = append(wrong, fmt.Sprintf("%s is %s", nameOf(m), role(m.Level)))
 	}
-	for _, i := range waiting {
-		if i.Level > contactsync.AccessDeveloper {
-			above = append(above, fmt.Sprintf("%s is invited as %s", i.Address, role(i.Level)))
+	for _, m := range members {
+		if m.Direct && m.Level < contactsync.AccessDeveloper && slices.Contains(j.maintainers, m.Address) {
+			wrong = append(wrong, fmt.Sprintf("%s is %s", nameOf(m), role(m.Level)))
 		}
 	}
-	if len(above) == 0 {
+	for _, i := range waiting {
+		if i.Level > contactsync.AccessDeveloper || i.Level < contactsync.AccessDeveloper && slices.Contains(j.maintainers, i.Address) {
+			wrong = append(wrong, fmt.Sprintf("%s is invited as %s", i.Address, role(i.Level)))
+		}
+	}
+	if len(wrong) == 0 {
 		return nil
 	}
 	return conflict(fmt.Sprintf("Make them developers, or take them out of the project: contactsync doctor %d --fix. Then run the same command again.", j.project.ID),
-		"in project %d, more than Developer: %s", j.project.ID, strings.Join(above, "; "))
+		"in project %d, other than Developer: %s", j.project.ID, strings.Join(wrong, "; "))
+}
+
+// lower names those who may do less in the project than a developer: they cannot edit the file, and may be meant to.
+func lower(members []contactsync.ProjectMember, waiting []contactsync.Invitation) (lines []string) {
+	for _, m := range members {
+		if m.Direct && !m.Bot && m.Level < contactsync.AccessDeveloper {
+			lines = append(lines, fmt.Sprintf("%s is %s, which is left so", nameOf(m), role(m.Level)))
+		}
+	}
+	for _, i := range waiting {
+		if i.Level < contactsync.AccessDeveloper {
+			lines = append(lines, fmt.Sprintf("%s is invited as %s, which is left so", i.Address, role(i.Level)))
+		}
+	}
+	return lines
 }
 
 // uninvited returns the addresses that neither an invitation nor a member is known to have.
@@ -102,9 +146,9 @@ func isMember(problem string) bool {
 	return false
 }
 
-// sortInvited tells those who were invited from those who did not need it, and returns who was refused, and why.
-func sortInvited(results []contactsync.Invited) (result outcome, refused []string) {
-	var fresh, known []contactsync.Email
+// sortInvited tells those who were invited from those who did not need it and those who were refused, and why.
+func sortInvited(results []contactsync.Invited) (result outcome, fresh []contactsync.Email, refused []string) {
+	var known []contactsync.Email
 	for _, r := range results {
 		switch {
 		case r.Problem == "":
@@ -123,5 +167,5 @@ func sortInvited(results []contactsync.Invited) (result outcome, refused []strin
 	if len(known) > 0 {
 		result = result.with("members or invited already: " + list(known))
 	}
-	return result, refused
+	return result, fresh, refused
 }

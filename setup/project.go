@@ -3,6 +3,7 @@ package setup
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"contactsync"
@@ -81,7 +82,7 @@ func (j *job) unused(ctx context.Context, project int64) error {
 
 // imported waits until a project that is made from a template is complete.
 func (j *job) imported(ctx context.Context, project contactsync.ProjectDetails) (contactsync.ProjectDetails, error) {
-	for _, pause := range importPauses {
+	for _, pause := range append(slices.Clone(importPauses), 0) {
 		switch project.Import {
 		case "", "none", "finished":
 			return project, nil
@@ -92,8 +93,8 @@ func (j *job) imported(ctx context.Context, project contactsync.ProjectDetails) 
 				Remedy: fmt.Sprintf("Check the template (gitlab.template_project), and delete %s, which has nothing in it. Then run the same command again.", project.Path),
 			}
 		}
-		if j.dry {
-			return project, nil
+		if j.dry || pause == 0 { // nothing more is waited for
+			break
 		}
 		j.Step("waiting for GitLab to copy the template")
 		if err := j.Wait(ctx, pause); err != nil {
@@ -103,6 +104,9 @@ func (j *job) imported(ctx context.Context, project contactsync.ProjectDetails) 
 		if project, err = j.Forge.ProjectDetails(ctx, project.ID); err != nil {
 			return project, err
 		}
+	}
+	if j.dry {
+		return project, nil
 	}
 	return project, &contactsync.Error{
 		Class:  contactsync.ClassGitLabRefused,
@@ -116,13 +120,12 @@ func (j *job) settings(ctx context.Context) (outcome, error) {
 	if j.project.ID == 0 {
 		return planned("would make %d settings", len(Settings())), nil
 	}
-	byHand := byHand(j.project)
 	wrong := settingsOf(j.project)
 	if len(wrong) == 0 {
-		return already("%d settings are as they are to be", len(Settings())).with(byHand...), nil
+		return already("%d settings are as they are to be", len(Settings())).with(byHand(j.project)...), nil
 	}
 	if j.dry {
-		return planned("would change %d settings", len(wrong)).with(texts(wrong)...), nil
+		return planned("would change %d settings", len(wrong)).with(texts(wrong)...).with(byHand(j.project)...), nil
 	}
 	wanted := map[string]string{}
 	for _, s := range Settings() { // all of them: GitLab refuses some that contradict what it has
@@ -143,7 +146,7 @@ func (j *job) settings(ctx context.Context) (outcome, error) {
 			Remedy: "Look in the settings of the project's group and of GitLab itself for what forbids it. Then run the same command again.",
 		}
 	}
-	return done("changed %d settings", len(wrong)).with(byHand...), nil
+	return done("changed %d settings", len(wrong)).with(byHand(j.project)...), nil
 }
 
 // protect protects the branch, and makes it the default one where there is any.

@@ -72,6 +72,8 @@ type Setup struct {
 	By           string
 	Command      []string // that continues it
 
+	// Ready is asked first: whether what was named beside the organization, such as the ticket, can be used. Nil asks nothing.
+	Ready func(context.Context) error
 	// Judge tells whether the organization may have a project: what was found, and the error of one that may not.
 	Judge func(context.Context) ([]string, error)
 	// Unjudged is the reason why it is not asked; "" asks.
@@ -105,6 +107,11 @@ func (c *Caretaker) SetUp(ctx context.Context, wanted Setup) (contactsync.Proced
 }
 
 func judge(ctx context.Context, wanted Setup) (outcome, error) {
+	if wanted.Ready != nil {
+		if err := wanted.Ready(ctx); err != nil {
+			return outcome{}, err
+		}
+	}
 	if wanted.Unjudged != "" {
 		return skipped("not judged: %s", wanted.Unjudged), nil
 	}

@@ -35,11 +35,12 @@ func Export(members []contactsync.Member) contacts.File {
 // Export reads what an organization's contacts file would be if it were made of its present members.
 // Errors: as of the desk's OrganizationByID and Members.
 func (p *Pipeline) Export(ctx context.Context, organization string) (contactsync.Exported, error) {
-	p.step("reading the members")
+	p.step("reading the organization")
 	org, err := p.Desk.OrganizationByID(ctx, organization)
 	if err != nil {
 		return contactsync.Exported{}, err
 	}
+	p.step("reading the members")
 	exported := contactsync.Exported{Organization: org}
 	if exported.Members, err = p.listable(ctx, org); err != nil {
 		return exported, err

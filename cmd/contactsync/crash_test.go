@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ const (
 	diedStatus   = 137
 )
 
-// runUntilDeath is contactsync in a process that ends, without any goodbye, at one of its writes to the desk.
+// runUntilDeath is contactsync in a process that ends, without any goodbye, at one of its writes.
 func runUntilDeath() {
 	at, err := strconv.ParseInt(os.Getenv(dieAtWrite), 10, 64)
 	if err != nil {
@@ -52,9 +53,10 @@ func runUntilDeath() {
 	os.Exit(program.Run(context.Background()))
 }
 
-// isWrite tells what changes something at the desk; git reads with POST, and so do credentials.
+// isWrite tells what changes something at the desk, at GitLab or in a repository; git reads with POST, and so do
+// credentials.
 func isWrite(method, path string) bool {
-	return method != http.MethodGet && path != "/oauth/tokens" && len(path) > 5 && path[:5] == "/api/"
+	return strings.HasSuffix(path, "/git-receive-pack") || method != http.MethodGet && path != "/oauth/tokens" && len(path) > 5 && path[:5] == "/api/"
 }
 
 // Stop at every step: the process dies before and after every write. The desk is unharmed, and the next run, once the
@@ -140,7 +142,7 @@ func TestRunWithoutAnEnd(t *testing.T) {
 		keepsQuietOf("nothing was changed", "as the file says")
 }
 
-// runDying runs a command in a process that dies at a write to the desk, and returns its exit status.
+// runDying runs a command in a process that dies at a write, and returns its exit status.
 func (w *world) runDying(write int, after bool, args ...string) int {
 	w.Helper()
 	self, err := os.Executable()

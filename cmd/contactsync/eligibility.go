@@ -99,10 +99,8 @@ func (p *program) eligibility(cmd *cobra.Command, flags eligibilityFlags) error 
 	defer systems.close()
 	var tally contactsync.Tally
 	ctx := contactsync.WithTally(watch.watch(cmd.Context()), &tally)
-	if flags.ticket != "" {
-		if err := askTicket(ctx, systems, &flags); err != nil {
-			return err
-		}
+	if _, err := askTicket(ctx, systems, &flags); err != nil {
+		return err
 	}
 	watch.Step("gathering facts")
 	verdict, err := p.judge(ctx, systems, settings, judgment{policy, flags, attestations, by})
@@ -117,18 +115,18 @@ func (p *program) eligibility(cmd *cobra.Command, flags eligibilityFlags) error 
 	return p.reportVerdict(verdictDocument{verdict, answered, tally.Requests(), contactsync.FailureOf(verdict.Err())})
 }
 
-// askTicket takes the requester from the ticket, and refuses a ticket of another organization.
-func askTicket(ctx context.Context, s *systems, flags *eligibilityFlags) error {
+// askTicket takes the requester from the ticket, if there is one, and refuses a ticket of another organization.
+func askTicket(ctx context.Context, s *systems, flags *eligibilityFlags) (contactsync.Ticket, error) {
 	replier, ok := any(s.desk).(contactsync.Replier)
-	if !ok {
-		return nil // answering it says so
+	if !ok || flags.ticket == "" {
+		return contactsync.Ticket{}, nil // answering it says that it cannot be
 	}
 	ticket, err := replier.Ticket(ctx, flags.ticket)
 	if err != nil {
-		return err
+		return ticket, err
 	}
 	if ticket.Organization != "" && ticket.Organization != flags.organization {
-		return &contactsync.Error{
+		return ticket, &contactsync.Error{
 			Class:  contactsync.ClassProjectConflict,
 			Detail: fmt.Sprintf("ticket %s belongs to organization %s, not to %s", ticket.ID, ticket.Organization, flags.organization),
 			Remedy: "Check both numbers. To answer no ticket, leave out --ticket.",
@@ -137,7 +135,7 @@ func askTicket(ctx context.Context, s *systems, flags *eligibilityFlags) error {
 	if flags.requester == "" {
 		flags.requester = string(ticket.Requester)
 	}
-	return nil
+	return ticket, nil
 }
 
 // answerVerdict tells the ticket what the verdict means to the requester, and returns what became of that.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -141,6 +142,11 @@ type procedureDocument struct {
 	Error    *contactsync.Failure `json:"error,omitempty"`
 }
 
+// dry reports whether a dry run would change something.
+func (d procedureDocument) dry() bool {
+	return slices.ContainsFunc(d.Steps, func(s contactsync.StepResult) bool { return s.State == contactsync.StepPlanned })
+}
+
 type proceduresDocument struct {
 	Results []procedureDocument `json:"results"`
 }
@@ -170,14 +176,10 @@ func (p *program) setUp(cmd *cobra.Command, all []setupFlags, many bool) error {
 }
 
 func (p *program) setUpOne(ctx context.Context, s *systems, settings config.Config, c *setup.Caretaker, flags setupFlags, j judgment) (contactsync.Procedure, error) {
-	if flags.ticket != "" {
-		if err := askTicket(ctx, s, &j.flags); err != nil {
-			return contactsync.Procedure{}, err
-		}
-	}
 	return c.SetUp(ctx, setup.Setup{
 		Organization: flags.organization, Maintainers: flags.addresses(), Ticket: flags.ticket, Legacy: flags.legacy,
-		DryRun: flags.dryRun, By: j.by, Command: flags.command(), Unjudged: flags.skip,
+		DryRun: flags.dryRun, By: j.by, Command: p.withConfig(flags.command()), Unjudged: flags.skip,
+		Ready: func(ctx context.Context) error { return answerable(ctx, s, &j.flags) },
 		Judge: func(ctx context.Context) ([]string, error) {
 			verdict, err := p.judge(ctx, s, settings, j)
 			if err == nil {
@@ -186,6 +188,35 @@ func (p *program) setUpOne(ctx context.Context, s *systems, settings config.Conf
 			return []string{verdict.Summary()}, err
 		},
 	})
+}
+
+// withConfig adds to a command which configuration it takes.
+func (p *program) withConfig(words []string) []string {
+	if p.configFile == "" {
+		return words
+	}
+	file, err := filepath.Abs(p.configFile)
+	if err != nil {
+		file = p.configFile
+	}
+	return append(words, "--config", file)
+}
+
+// answerable asks the ticket, and refuses one that cannot be answered any more. Of an organization that has its project the
+// ticket may have had the answer, too: then the reply knows.
+func answerable(ctx context.Context, s *systems, flags *eligibilityFlags) error {
+	ticket, err := askTicket(ctx, s, flags)
+	if err != nil || !ticket.Closed {
+		return err
+	}
+	linked, err := s.desk.ProjectOf(ctx, contactsync.Organization{ID: flags.organization})
+	if err != nil || linked != 0 {
+		return err
+	}
+	return &contactsync.Error{
+		Class: contactsync.ClassTicketNotAnswered, Detail: fmt.Sprintf("ticket %s is closed, and can be changed no more", ticket.ID),
+		Remedy: "Give the number of a follow-up. To answer no ticket, leave out --ticket.",
+	}
 }
 
 // procedures carries some procedures out, one after the other, and shows how each went.
@@ -234,10 +265,10 @@ func (p *program) procedures(ctx context.Context, settings config.Config, many b
 	if telling != nil {
 		return telling
 	}
-	return p.endProcedures(results, failures, many)
+	return p.endProcedures(results, failures, count, many)
 }
 
-func (p *program) endProcedures(results []procedureDocument, failures int, many bool) error {
+func (p *program) endProcedures(results []procedureDocument, failures, count int, many bool) error {
 	if p.output == outputJSON {
 		var document any = proceduresDocument{results}
 		if !many && len(results) == 1 {
@@ -247,12 +278,20 @@ func (p *program) endProcedures(results []procedureDocument, failures int, many 
 			return err
 		}
 	} else if many {
-		if err := write(p.Stdout, p.palette().bold(fmt.Sprintf("%d of %d are set up, %d failed.", len(results)-failures, len(results), failures))+"\n"); err != nil {
+		what := "are set up"
+		if slices.ContainsFunc(results, procedureDocument.dry) {
+			what = "could be set up: this was a dry run"
+		}
+		line := fmt.Sprintf("%d of %d %s, %d failed", len(results)-failures, count, what, failures)
+		if left := count - len(results); left > 0 {
+			line += fmt.Sprintf(", %d were not begun", left)
+		}
+		if err := write(p.Stdout, p.palette().bold(line+".")+"\n"); err != nil {
 			return err
 		}
 	}
 	switch {
-	case failures == 0:
+	case failures == 0 && len(results) == count:
 		return nil
 	case failures < len(results):
 		return exitStatus(statusPartial)
@@ -301,7 +340,7 @@ func (p *program) tellProcedure(d procedureDocument) error {
 			fmt.Fprintf(&failure, "  To continue: contactsync %s\n", printable(shellWords(d.Command)))
 		}
 		fmt.Fprintf(&w, "%s: %s\n", organization, on.bold("stopped."))
-	case slices.ContainsFunc(d.Steps, func(s contactsync.StepResult) bool { return s.State == contactsync.StepPlanned }):
+	case d.dry():
 		fmt.Fprintf(&w, "%s: %s\n", organization, on.bold("nothing was changed: this was a dry run."))
 	default:
 		fmt.Fprintf(&w, "%s: %s\n", organization, on.bold("done."))
@@ -363,5 +402,5 @@ func reached(one contactsync.Procedure) string {
 	if one.Error != nil {
 		return fmt.Sprintf("stopped at %s: %s", last.Name, printable(one.Error.Title))
 	}
-	return fmt.Sprintf("the process ended after %s", last.Name)
+	return fmt.Sprintf("%s is done; it goes on elsewhere, or its process ended", last.Name)
 }

@@ -69,13 +69,19 @@ func readSetups(content []byte, shared setupFlags) ([]setupFlags, error) {
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err != nil {
-			return nil, err
+		if err != nil && !errors.Is(err, csv.ErrFieldCount) {
+			return nil, errors.Join(append(problems, err)...)
 		}
 		line, _ := rows.FieldPos(0)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("line %d: it has %d fields, and line 1 names %d columns", line, len(row), len(header)))
+			continue
+		}
 		flags := shared
 		for i, text := range row {
-			setupColumns[header[i]](&flags, strings.TrimSpace(text))
+			if text = strings.TrimSpace(text); text != "" {
+				setupColumns[header[i]](&flags, text)
+			}
 		}
 		if err := flags.check(); err != nil {
 			problems = append(problems, fmt.Errorf("line %d: %w", line, err))
@@ -85,7 +91,7 @@ func readSetups(content []byte, shared setupFlags) ([]setupFlags, error) {
 		lines[flags.organization] = line
 		all = append(all, flags)
 	}
-	if len(all) == 0 {
+	if len(all)+len(problems) == 0 {
 		return nil, errors.New("the file lists nobody below its first line")
 	}
 	return all, errors.Join(problems...)
