@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	refuseConnections = 128 // so many strangers at once that neither side waits for the other
+	refuseConnections = 128    // so many strangers at once that neither side waits for the other
 	refuseLimit       = 20_000 // a second
 )
 
