@@ -22,8 +22,14 @@ func (j *job) writeFiles(ctx context.Context) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	if j.theirs = j.linked && head != "" && head != j.procedure.Commit; j.theirs {
-		return j.leaveFiles(ctx)
+	if j.linked && head != "" && head != j.procedure.Commit {
+		present, err := j.read(ctx, j.project.Project, j.Policy.File)
+		if err != nil {
+			return outcome{}, err
+		}
+		if j.theirs = present != nil; j.theirs {
+			return j.leaveFiles(ctx, present)
+		}
 	}
 	files, err := j.wantedFiles(ctx, head)
 	if err != nil {
@@ -51,15 +57,12 @@ func (j *job) writeFiles(ctx context.Context) (outcome, error) {
 }
 
 // leaveFiles is for a project that is set up already: what is in it is the customer's.
-func (j *job) leaveFiles(ctx context.Context) (outcome, error) {
-	file, err := j.Files.Read(ctx, j.project.Project, j.Policy.File)
-	if err != nil {
-		return outcome{}, err
+func (j *job) leaveFiles(ctx context.Context, present []byte) (outcome, error) {
+	result := already("%s is the customer's by now, and is left alone", j.Policy.File)
+	if _, problems := contacts.Parse(present); contacts.Err(problems) != nil {
+		result = already("%s is the customer's, and has mistakes: it is left alone", j.Policy.File)
 	}
-	if _, problems := contacts.Parse(file.Content); contacts.Err(problems) != nil {
-		return already("%s is the customer's, and has mistakes: it is left alone", j.Policy.File), nil
-	}
-	return already("%s is the customer's by now, and is left alone", j.Policy.File), j.defaultBranch(ctx)
+	return result, j.defaultBranch(ctx)
 }
 
 // wantedFiles returns what is to be written. A contacts file that nobody here knows is not written over.

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"time"
 
 	"contactsync"
 )
@@ -98,7 +100,8 @@ func (j *job) workingHook(ctx context.Context, present *contactsync.Hook, wanted
 		}
 	}
 	if err == nil {
-		err = undelivered(j.Forge.TestHook(ctx, j.project.ID, made.ID))
+		since := j.Now().Add(-time.Minute) // clocks differ
+		err = j.undelivered(ctx, j.Forge.TestHook(ctx, j.project.ID, made.ID), made.ID, since)
 	}
 	if err == nil {
 		return result, nil
@@ -106,16 +109,30 @@ func (j *job) workingHook(ctx context.Context, present *contactsync.Hook, wanted
 	return outcome{}, errors.Join(err, j.Forge.DeleteHook(context.WithoutCancel(ctx), j.project.ID, made.ID))
 }
 
-// undelivered words the failure of a test for those who set up.
-func undelivered(err error) error {
+// undelivered words the failure of a test for those who set up, with what the receiver answered where GitLab tells.
+func (j *job) undelivered(ctx context.Context, err error, hook int64, since time.Time) error {
 	var classed *contactsync.Error
 	if !errors.As(err, &classed) || contactsync.ClassOf(err) != contactsync.ClassRepositoryUnreachable {
 		return err
 	}
-	return &contactsync.Error{
+	worded := &contactsync.Error{
 		Class: classed.Class, Err: err, Detail: err.Error(), Who: classed.Who, Retry: classed.Retry, RetryAt: classed.RetryAt,
 		Remedy: "Check that contactsync serve runs, that GitLab reaches it at webhook.url, and that it has the same credentials as here. Then run the same command again.",
 	}
+	// An older GitLab does not tell; the failure stays what it is.
+	failures, readErr := j.Forge.FailedDeliveries(ctx, j.project.ID, hook, since)
+	if readErr != nil || len(failures) == 0 {
+		return worded
+	}
+	switch status := failures[0].Status; status {
+	case 0:
+		worded.Detail += "; nobody answered there"
+	case http.StatusUnauthorized, http.StatusForbidden:
+		worded.Detail += fmt.Sprintf("; the receiver answered %d: it does not take these credentials", status)
+	default:
+		worded.Detail += fmt.Sprintf("; the receiver answered %d", status)
+	}
+	return worded
 }
 
 // firstSync makes sure that the project changes nobody: a plan first, and when it is empty a run, which the history keeps.

@@ -11,6 +11,7 @@ import (
 	"contactsync"
 	"contactsync/config"
 	"contactsync/gitlab"
+	"contactsync/templates"
 	"contactsync/zendesk"
 )
 
@@ -55,6 +56,9 @@ func (p *program) configCheck(ctx context.Context) error {
 	settings, err := p.configuration(config.ForSync)
 	if err != nil {
 		return err
+	}
+	if _, err := templates.New(settings.Templates.Dir); err != nil {
+		return wrong("templates.dir", err)
 	}
 	watch := p.newProgress()
 	defer watch.Close()

@@ -161,8 +161,15 @@ func (p *program) setUp(cmd *cobra.Command, all []setupFlags, many bool) error {
 	if err != nil {
 		return wrong("eligibility.criteria", err)
 	}
+	hook, err := hookMaker(settings)
+	if err != nil {
+		return err
+	}
 	judgments := make([]judgment, len(all))
 	for i, flags := range all {
+		if _, err := hook(1, flags.legacy); err != nil { // of whatever project: what it needs is there, or not
+			return err
+		}
 		by := cmp.Or(flags.by, p.operator())
 		attestations, err := attestationsOf(cmd, policy, flags.attest, by)
 		if err != nil {

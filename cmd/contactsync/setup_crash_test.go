@@ -123,7 +123,7 @@ func (c *counted) wrap(next http.RoundTripper) http.RoundTripper {
 }
 
 // sampled is which of the cases the race detector sees: one of so many. The tests without it take all.
-const sampled = 5
+const sampled = 10
 
 // Stop at every step: whatever request of a setup is the last one, sent or not, the same command then ends in exactly
 // the state of a setup that nobody disturbed, with nothing there twice.

@@ -212,7 +212,7 @@ func refusals() []refusal {
 				}
 			}},
 		{name: "the test is refused", step: "hook", class: contactsync.ClassRepositoryUnreachable, never: []string{"/invitations"},
-			says:    []string{"GitLab could not deliver it", "contactsync serve runs"},
+			says:    []string{"GitLab could not deliver it", "contactsync serve runs", "the receiver answered 401: it does not take these credentials"},
 			arrange: func(h *home) { h.refusing.Store(true) }, repair: func(h *home) { h.refusing.Store(false) }},
 		{name: "wrong credentials", step: "hook", class: contactsync.ClassRepositoryUnreachable, never: []string{"/invitations"},
 			arrange: func(h *home) { h.set("CONTACTSYNC_WEBHOOK_TOKEN=another-token") },

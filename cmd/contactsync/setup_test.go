@@ -73,14 +73,6 @@ type procedure struct {
 	Error    *contactsync.Failure `json:"error"`
 }
 
-func (p procedure) states() string {
-	var states []string
-	for _, s := range p.Steps {
-		states = append(states, string(s.State))
-	}
-	return strings.Join(states, " ")
-}
-
 func (p procedure) told() string {
 	var lines []string
 	for _, s := range p.Steps {
@@ -414,6 +406,13 @@ func TestSetupLeavesTheCustomersFile(t *testing.T) {
 	}
 	_, got = h.setup()
 	got.ends(0).says("has mistakes: it is left alone", "a sync would fail now: Error reading YAML file")
+
+	// Without a list nobody's is written over.
+	if _, err := h.forge.Commit(1, fakegitlab.Commit{Deleted: []string{"contacts.yaml"}}); err != nil {
+		t.Fatal(err)
+	}
+	_, got = h.setup()
+	got.ends(0).says("wrote contacts.yaml, with the 3 present contacts", "the first sync found nothing to do")
 }
 
 // A ticket that was answered and is closed by now is no reason to fail, and is not answered again.
