@@ -89,7 +89,7 @@ func (p *program) followPushes(ctx context.Context, s *stage) error {
 	for {
 		run, err := s.nextRun(ctx)
 		if err != nil {
-			return nil // the person ended it
+			return err // the person ended it
 		}
 		if err := p.say("\nA push arrived."); err != nil {
 			return err
