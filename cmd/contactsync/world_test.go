@@ -20,6 +20,7 @@ import (
 	"contactsync/contacts"
 	fakegitlab "contactsync/internal/fakes/gitlab"
 	fakezendesk "contactsync/internal/fakes/zendesk"
+	"contactsync/internal/storetest"
 	"contactsync/store"
 )
 
@@ -83,6 +84,7 @@ func newWorldOf(t testing.TB, forge *fakegitlab.Server, options fakezendesk.Opti
 		"CONTACTSYNC_STORE=sqlite:"+filepath.Join(w.dir, "contactsync.db"),
 		"USER=tester",
 	)
+	storetest.Write(t, filepath.Join(w.dir, "contactsync.db"))
 	w.org = w.organization("Example", project)
 	return w
 }
