@@ -84,10 +84,12 @@ type Setup struct {
 func (c *Caretaker) SetUp(ctx context.Context, wanted Setup) (contactsync.Procedure, error) {
 	j := &job{Caretaker: c, maintainers: wanted.Maintainers, legacy: wanted.Legacy, ticket: wanted.Ticket}
 	j.procedure = contactsync.Procedure{Kind: contactsync.ProcedureSetup, By: wanted.By, Command: wanted.Command}
-	var err error
-	if j.procedure.Organization, err = c.Desk.OrganizationByID(ctx, wanted.Organization); err != nil {
+	organization, err := c.Desk.OrganizationByID(ctx, wanted.Organization)
+	if err != nil {
+		j.procedure.Organization.ID, j.procedure.Steps = wanted.Organization, []contactsync.StepResult{}
 		return j.procedure, fmt.Errorf("setting up the project of organization %s: %w", wanted.Organization, err)
 	}
+	j.procedure.Organization = organization
 	err = j.carryOut(ctx, wanted.DryRun, []step{
 		{"eligibility", "judging eligibility", func(ctx context.Context) (outcome, error) { return judge(ctx, wanted) }},
 		{"maintainers", "making the maintainers contacts", j.associate},

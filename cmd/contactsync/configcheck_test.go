@@ -79,6 +79,9 @@ func TestConfigCheckTriesCredentials(t *testing.T) {
 	w.set("CONTACTSYNC_GITLAB_TOKEN=wrong", "CONTACTSYNC_ZENDESK_CLIENT_SECRET=wrong")
 	try(1, "gitlab", "zendesk")
 	w.run("config", "check").ends(1).says("(repository_unreachable)", "(desk_unauthorized)")
+	w.set("CONTACTSYNC_TEMPLATES_DIR=" + w.dir)
+	w.run("config", "check").ends(2).says("templates.dir cannot be used", "contactsync.db")
+	w.set("CONTACTSYNC_TEMPLATES_DIR=" + t.TempDir())
 	other := filepath.Join(w.dir, "other.db")
 	if err := os.WriteFile(other, []byte(strings.Repeat("no database ", 500)), 0o600); err != nil {
 		t.Fatal(err)

@@ -50,6 +50,8 @@ Exit status: 0 all is set up, 1 failed or not_eligible, 2 wrong usage or configu
 		Args: arguments(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
+			case resume && (from != "" || flags.organization != "" || len(flags.maintainers) > 0):
+				return usagef(cmd, "--resume only lists; to continue, give the command that it shows")
 			case resume:
 				return p.unfinished(cmd)
 			case from != "":

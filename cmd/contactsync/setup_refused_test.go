@@ -353,11 +353,12 @@ func TestSetupUsage(t *testing.T) {
 		{"--organization " + org + " --maintainers ada@example.com --requester ada@example.com --attest luck=good", "no such criterion"},
 		{"--organization " + org + " --maintainers ada@example.com --level 40", "unknown flag: --level"},
 		{"--organization " + org + " more", "unexpected argument"},
+		{"--resume --organization " + org, "--resume only lists"},
 		{"--from x.csv --organization " + org, "columns of the file"},
 	} {
 		h.run(append([]string{"setup"}, strings.Fields(test.args)...)...).ends(2).says(test.says)
 	}
-	h.run("setup", "--organization", "1", "--maintainers", "ada@example.com", "--skip-eligibility", "a test").ends(1).says("no_org_found")
+	h.run("setup", "--organization", "1", "--maintainers", "ada@example.com", "--skip-eligibility", "a test").ends(1).says("no_org_found", "organization 1: stopped.")
 	if sent := h.writes(); len(sent) > 0 {
 		t.Errorf("it wrote %q", sent)
 	}
