@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,22 @@ func (j *job) makeHook(ctx context.Context) (outcome, error) {
 		}
 		return already("the hook is there"), nil
 	}
+	result, err := j.workingHook(ctx, wanted, good, bad)
+	if err != nil {
+		return outcome{}, err
+	}
+	if j.theirs {
+		return result, nil
+	}
+	run, err := j.firstSync(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	return result.with(fmt.Sprintf("the first sync found nothing to do (run %s)", run)), nil
+}
+
+// workingHook makes the hook if there is no good one, makes sure that GitLab delivers by it, and deletes the bad ones.
+func (j *job) workingHook(ctx context.Context, wanted contactsync.NewHook, good *contactsync.Hook, bad []contactsync.Hook) (outcome, error) {
 	result := already("hook %d was there, and delivers", numberOf(good))
 	if good == nil {
 		made, err := j.Forge.CreateHook(ctx, j.project.ID, wanted)
@@ -49,16 +66,9 @@ func (j *job) makeHook(ctx context.Context) (outcome, error) {
 			return outcome{}, err
 		}
 		result.state = contactsync.StepDone
-		result = result.with(fmt.Sprintf("deleted hook %d: %s", hook.ID, hookOf(hook, wanted)))
+		result = result.with(fmt.Sprintf("deleted hook %d: %s", hook.ID, cmp.Or(hookOf(hook, wanted), "it was one too many")))
 	}
-	if j.theirs {
-		return result, nil
-	}
-	run, err := j.firstSync(ctx)
-	if err != nil {
-		return outcome{}, err
-	}
-	return result.with(fmt.Sprintf("the first sync found nothing to do (run %s)", run)), nil
+	return result, nil
 }
 
 // sortHooks returns the hook that is as it is to be, nil for none, and the others that lead to the same place.

@@ -63,12 +63,10 @@ func (j *job) nobodyAbove(ctx context.Context, members []contactsync.ProjectMemb
 	}
 	var above []string
 	for _, m := range over(members, j.self) {
-		above = append(above, fmt.Sprintf("%s is %s", nameOf(m), role(m.Level)))
+		above = append(above, memberAbove(m))
 	}
-	for _, i := range waiting {
-		if i.Level > contactsync.AccessDeveloper {
-			above = append(above, fmt.Sprintf("%s is invited as %s", i.Address, role(i.Level)))
-		}
+	for _, i := range overInvited(waiting) {
+		above = append(above, invitationAbove(i))
 	}
 	if len(above) == 0 {
 		return nil
