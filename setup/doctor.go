@@ -248,8 +248,10 @@ func (p Policy) said(project contactsync.ProjectDetails) (organization string, s
 		return byName, strings.EqualFold(byPath, byName)
 	case inName:
 		return byName, false
+	case inPath:
+		return byPath, false
 	}
-	return byPath, false
+	return "", false
 }
 
 // exam is a project that was examined.
@@ -271,14 +273,19 @@ func (e *exam) add(check contactsync.Check, by repair, remedy, format string, ar
 func (c *Caretaker) examine(ctx context.Context, w Checkup) (*exam, error) {
 	e := &exam{Diagnosis: Diagnosis{Project: w.Project}}
 	c.Step(fmt.Sprintf("examining project %d", w.Project))
-	var gone, err error
+	var gone error
 	listed := w.known != nil && len(w.known.organizations) == 0 // most of these are nobody's, so that no more need be read
 	if listed {
 		e.is.project = *w.known.listed
-	} else if e.is.project, err = c.Forge.ProjectDetails(ctx, w.Project); contactsync.ClassOf(err) == contactsync.ClassInvalidProjectID {
-		gone = err
-	} else if err != nil {
-		return nil, err
+	} else {
+		project, err := c.Forge.ProjectDetails(ctx, w.Project)
+		switch {
+		case contactsync.ClassOf(err) == contactsync.ClassInvalidProjectID:
+			gone = err
+		case err != nil:
+			return nil, err
+		}
+		e.is.project = project
 	}
 	e.Path = e.is.project.Path
 	if err := c.findOwner(ctx, w, e, gone != nil); err != nil {
@@ -308,6 +315,7 @@ func (c *Caretaker) examine(ctx context.Context, w Checkup) (*exam, error) {
 		return e, nil
 	}
 	if listed {
+		var err error
 		if e.is.project, err = c.Forge.ProjectDetails(ctx, w.Project); err != nil {
 			return nil, err
 		}

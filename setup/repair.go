@@ -135,16 +135,17 @@ func (e *exam) settle(again *exam, wanted []finding, failures map[repair]error) 
 	has := func(list []finding, f finding) bool { return slices.ContainsFunc(list, f.same) }
 	var settled []finding
 	for _, f := range e.findings {
-		if has(wanted, f) && !has(again.findings, f) {
-			f.Error = contactsync.FailureOf(failures[f.by])
-			f.Fixed = f.Error == nil
+		if !has(wanted, f) || has(again.findings, f) {
+			continue
+		}
+		f.Error = contactsync.FailureOf(failures[f.by])
+		f.Fixed = f.Error == nil
+		if f.Fixed || !slices.ContainsFunc(again.findings, func(g finding) bool { return g.by == f.by }) { // else that one says it
 			settled = append(settled, f)
 		}
 	}
 	for _, f := range again.findings {
-		if has(wanted, f) {
-			f.Error = contactsync.FailureOf(failures[f.by])
-		}
+		f.Error = contactsync.FailureOf(failures[f.by])
 		settled = append(settled, f)
 	}
 	e.findings, e.Path, e.Organization = settled, again.Path, again.Organization

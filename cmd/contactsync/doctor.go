@@ -36,7 +36,8 @@ type diagnosisDocument struct {
 }
 
 type diagnosesDocument struct {
-	Results []diagnosisDocument `json:"results"`
+	Results  []diagnosisDocument  `json:"results"`
+	Requests contactsync.Requests `json:"requests"` // of all, and of finding them
 }
 
 func (p *program) doctorCommand() *cobra.Command {
@@ -98,7 +99,8 @@ func (p *program) doctor(ctx context.Context, args []string, flags doctorFlags) 
 	if err != nil {
 		return err
 	}
-	checkups, err := rounds(watch.watch(ctx), caretaker, args)
+	var finding contactsync.Tally
+	checkups, err := rounds(contactsync.WithTally(watch.watch(ctx), &finding), caretaker, args)
 	if err != nil {
 		return err
 	}
@@ -114,10 +116,13 @@ func (p *program) doctor(ctx context.Context, args []string, flags doctorFlags) 
 	if !flags.all {
 		document, err := examine(watch.watch(ctx), caretaker, checkups[0])
 		watch.Close()
+		if ctx.Err() != nil {
+			return p.stopped()
+		}
 		if err != nil {
 			return err
 		}
-		return p.endDoctor([]diagnosisDocument{document}, false)
+		return p.endDoctor(diagnosesDocument{[]diagnosisDocument{document}, document.Requests}, false)
 	}
 	caretaker.Step = func(string) {} // the bar counts projects
 	watch.Step("examining projects")
@@ -152,10 +157,23 @@ func (p *program) doctor(ctx context.Context, args []string, flags doctorFlags) 
 		watch.Progress(len(results), len(checkups))
 	}
 	watch.Close()
-	if len(results) < len(checkups) {
-		p.log().Warn("stopped before all projects were examined", "examined", len(results), "projects", len(checkups))
+	total := finding.Requests()
+	for _, d := range results {
+		total.Desk, total.GitLab, total.Git = total.Desk+d.Requests.Desk, total.GitLab+d.Requests.GitLab, total.Git+d.Requests.Git
 	}
-	return p.endDoctor(results, true)
+	err = p.endDoctor(diagnosesDocument{results, total}, true)
+	if ctx.Err() != nil {
+		return p.stopped()
+	}
+	return err
+}
+
+// stopped ends a command that was told to.
+func (p *program) stopped() error {
+	if err := write(p.Stderr, "contactsync: stopped before its end. The same command goes on.\n"); err != nil {
+		return err
+	}
+	return exitStatus(statusFailed)
 }
 
 // rounds returns what is to be examined: the project that is named, or all.
@@ -206,7 +224,10 @@ func (p *program) asker(watch *progress, yes bool) func(context.Context, contact
 			// Who is asked may never answer, and give up instead. Then the process ends, and with it the reading.
 			answered := make(chan string, 1)
 			go func() {
-				line, _ := input.ReadString('\n') //nolint:errcheck // the end of the input is a no
+				line, err := input.ReadString('\n')
+				if err != nil {
+					line = "" // half a word is no yes
+				}
 				answered <- line
 			}()
 			select {
@@ -254,23 +275,24 @@ func countDiagnoses(results []diagnosisDocument) (c doctorCount) {
 	return c
 }
 
-func (p *program) endDoctor(results []diagnosisDocument, all bool) error {
+func (p *program) endDoctor(all diagnosesDocument, many bool) error {
+	results := all.Results
 	count := countDiagnoses(results)
 	if p.output == outputJSON {
-		var document any = diagnosesDocument{results}
-		if !all {
+		var document any = all
+		if !many {
 			document = results[0]
 		}
 		if err := writeJSON(p.Stdout, document); err != nil {
 			return err
 		}
 	} else {
-		if !all {
+		if !many {
 			if err := p.tellDiagnoses(results); err != nil {
 				return err
 			}
 		}
-		if err := write(p.Stdout, p.doctorSummary(count, results, all)); err != nil {
+		if err := write(p.Stdout, p.doctorSummary(count, all, many)); err != nil {
 			return err
 		}
 	}
@@ -283,7 +305,7 @@ func (p *program) endDoctor(results []diagnosisDocument, all bool) error {
 	return nil
 }
 
-func (p *program) doctorSummary(c doctorCount, results []diagnosisDocument, all bool) string {
+func (p *program) doctorSummary(c doctorCount, all diagnosesDocument, many bool) string {
 	var parts []string
 	add := func(count int, one, many string) {
 		if count > 0 {
@@ -291,8 +313,8 @@ func (p *program) doctorSummary(c doctorCount, results []diagnosisDocument, all 
 		}
 	}
 	text := "Healthy"
-	if all {
-		text = fmt.Sprintf("%d of %d projects healthy", c.healthy, len(results))
+	if many {
+		text = fmt.Sprintf("%d of %d projects healthy", c.healthy, len(all.Results))
 	} else if c.problems > 0 {
 		text = "Not healthy"
 	}
@@ -304,11 +326,7 @@ func (p *program) doctorSummary(c doctorCount, results []diagnosisDocument, all 
 	if c.waiting > 0 {
 		text += fmt.Sprintf("%s for your yes: run it with --fix on a terminal, or with --fix --yes.\n", people(c.waiting, "repair waits", "repairs wait"))
 	}
-	var requests contactsync.Requests
-	for _, d := range results {
-		requests.Desk, requests.GitLab, requests.Git = requests.Desk+d.Requests.Desk, requests.GitLab+d.Requests.GitLab, requests.Git+d.Requests.Git
-	}
-	return text + p.palette().dim(fmt.Sprintf("Requests: desk %d, GitLab %d, git %d", requests.Desk, requests.GitLab, requests.Git)) + "\n"
+	return text + p.palette().dim(fmt.Sprintf("Requests: desk %d, GitLab %d, git %d", all.Requests.Desk, all.Requests.GitLab, all.Requests.Git)) + "\n"
 }
 
 // tellDiagnoses shows what was found: a line for a healthy project, and lines for each finding of others.

@@ -22,6 +22,8 @@ type home struct {
 	*world
 	delivered atomic.Int64
 	refusing  atomic.Bool
+	wanted    atomic.Value // the token that deliveries must carry; none takes every delivery
+	receiver  string
 }
 
 func newHome(t testing.TB, change func(*fakegitlab.Options)) *home {
@@ -42,8 +44,8 @@ func newHome(t testing.TB, change func(*fakegitlab.Options)) *home {
 		t.Fatal(err)
 	}
 	h := &home{world: newWorldAround(t, forge)}
-	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if h.refusing.Load() {
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if wanted := h.wanted.Load(); h.refusing.Load() || wanted != nil && wanted != r.Header.Get("X-Gitlab-Token") {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
@@ -51,6 +53,7 @@ func newHome(t testing.TB, change func(*fakegitlab.Options)) *home {
 		w.WriteHeader(http.StatusAccepted)
 	}))
 	t.Cleanup(receiver.Close)
+	h.receiver = receiver.URL
 	h.set("CONTACTSYNC_WEBHOOK_URL="+receiver.URL, "CONTACTSYNC_WEBHOOK_TOKEN="+hookToken, "CONTACTSYNC_GITLAB_GROUP="+homeGroup)
 	h.org = h.desk.AddOrganization(fakezendesk.Organization{Name: "Engines"})
 	h.member("Ada Lovelace", "ada@example.com")
