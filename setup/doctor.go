@@ -198,10 +198,17 @@ func (p Policy) compareHooks(is examined, say sayer, note func()) {
 	for _, hook := range is.hooks {
 		ours := is.good != nil && hook.ID == is.good.ID || slices.ContainsFunc(is.bad, func(b contactsync.Hook) bool { return b.ID == hook.ID })
 		if !ours && hook.PushEvents {
-			say(contactsync.CheckHookElsewhere, byNobody, "If nobody needs it any more, delete it.", "hook %d tells somebody else of pushes: %s", hook.ID, hook.Address)
+			say(contactsync.CheckHookElsewhere, byNobody, "If nobody needs it any more, delete it.", "hook %d tells somebody else of pushes: %s", hook.ID, hostOf(hook))
 			note()
 		}
 	}
+}
+
+// hostOf is where a hook leads. What follows may be all that keeps strangers out there.
+func hostOf(hook contactsync.Hook) string {
+	scheme, rest, _ := strings.Cut(hook.Address, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	return scheme + "://" + host
 }
 
 func latest(f contactsync.FailedDelivery) string {
@@ -273,32 +280,27 @@ func (e *exam) add(check contactsync.Check, by repair, remedy, format string, ar
 func (c *Caretaker) examine(ctx context.Context, w Checkup) (*exam, error) {
 	e := &exam{Diagnosis: Diagnosis{Project: w.Project}}
 	c.Step(fmt.Sprintf("examining project %d", w.Project))
-	var gone error
+	gone := false
 	listed := w.known != nil && len(w.known.organizations) == 0 // most of these are nobody's, so that no more need be read
 	if listed {
 		e.is.project = *w.known.listed
 	} else {
 		project, err := c.Forge.ProjectDetails(ctx, w.Project)
-		switch {
-		case contactsync.ClassOf(err) == contactsync.ClassInvalidProjectID:
-			gone = err
-		case err != nil:
+		gone = contactsync.ClassOf(err) == contactsync.ClassInvalidProjectID
+		if err != nil && !gone {
 			return nil, err
 		}
 		e.is.project = project
 	}
 	e.Path = e.is.project.Path
-	if err := c.findOwner(ctx, w, e, gone != nil); err != nil {
-		if gone != nil && contactsync.ClassOf(err) == contactsync.ClassNoOrgFound {
-			return nil, gone
-		}
+	if err := c.findOwner(ctx, w, e, gone); err != nil {
 		return nil, err
 	}
 	if e.is.owner.ID != "" {
 		e.Organization = &e.is.owner
 	}
 	switch {
-	case gone != nil:
+	case gone:
 		e.add(contactsync.CheckGone, byNobody,
 			"Check that contactsync's account sees the project. If it is gone, clear the organization's project field at the desk, and set a new one up if it is to have one: contactsync setup.",
 			"an organization is linked to project %d, and GitLab shows no such project", w.Project)
@@ -345,8 +347,10 @@ func (c *Caretaker) findOwner(ctx context.Context, w Checkup, e *exam, gone bool
 	switch class := contactsync.ClassOf(linking); {
 	case class == contactsync.ClassTooManyOrgs:
 		e.add(contactsync.CheckLinkDouble, byNobody, class.Info().Remedy, "%s", linking)
-	case class != contactsync.ClassNoOrgFound || gone:
+	case class != contactsync.ClassNoOrgFound:
 		return linking
+	case gone:
+		return contactsync.Errorf(contactsync.ClassInvalidProjectID, "GitLab shows no such project, and no organization is linked to it")
 	case e.is.project.Deletion != "": // nobody's, and soon gone
 		return nil
 	case named == "":

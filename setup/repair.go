@@ -48,8 +48,8 @@ func (r repair) fix() contactsync.Fix {
 // Errors: invalid_project_id for a number that is no project, and no organization's; what the parts return that could not
 // be read; project_conflict when another process repairs the same.
 func (c *Caretaker) Doctor(ctx context.Context, w Checkup) (Diagnosis, error) {
-	if w.Fix {
-		w.known = nil // what was read of all together is too old to be relied upon
+	if w.Fix && w.known != nil && len(w.known.organizations) > 0 {
+		w.known = nil // too old to be relied upon; linking asks again whether a project is nobody's
 	}
 	e, err := c.examine(ctx, w)
 	if err == nil && w.Fix {

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"contactsync"
 	fakegitlab "contactsync/internal/fakes/gitlab"
+	fakezendesk "contactsync/internal/fakes/zendesk"
 	"contactsync/store"
 )
 
@@ -190,6 +192,8 @@ func TestDoctorHealthy(t *testing.T) {
 		t.Errorf("with --fix wrote %v", p.writes())
 	}
 	p.run("doctor", fmt.Sprint(p.project)).ends(0).says("Engines (organization ", "healthy\n", "Healthy.\n").keepsQuietOf("What to do")
+	p.set("CONTACTSYNC_STORE=sqlite:" + filepath.Join(p.dir, "none.db")) // on a machine that knows nothing of it
+	p.examined(0, nil)
 }
 
 // Every disease is found, and after the repair the next examination finds what is said to be left.
@@ -229,8 +233,8 @@ func TestDoctorFindings(t *testing.T) {
 				"merge_requests_events": true, "push_events_branch_filter": "master", "enable_ssl_verification": true})
 		}, finds: one(contactsync.CheckHookDouble)},
 		{name: "a hook to somebody else", infect: func(p *patient) {
-			p.gitlab("POST", "/hooks", map[string]any{"url": "https://hooks.example.com/x?token=hidden", "push_events": true})
-		}, finds: one(contactsync.CheckHookElsewhere), left: one(contactsync.CheckHookElsewhere), says: "https://hooks.example.com/x"},
+			p.gitlab("POST", "/hooks", map[string]any{"url": "https://hooks.example.com/secret/x?token=hidden", "push_events": true})
+		}, finds: one(contactsync.CheckHookElsewhere), left: one(contactsync.CheckHookElsewhere), says: "of pushes: https://hooks.example.com Remedy"},
 		{name: "hook failing", infect: func(p *patient) { p.fail(2) }, finds: one(contactsync.CheckHookFailing), says: "the last with status 401"},
 		{name: "hook disabled", infect: func(p *patient) { p.fail(5) },
 			finds: one(contactsync.CheckHookDisabled, contactsync.CheckHookFailing), says: "temporarily_disabled"},
@@ -319,7 +323,7 @@ func TestDoctorAsks(t *testing.T) {
 	both := []contactsync.Check{contactsync.CheckName, contactsync.CheckMemberAbove}
 	p.examined(3, both)
 	p.examined(3, both, "--fix")
-	p.answers = "n\nnonsense\n"
+	p.answers = strings.NewReader("n\nnonsense\n")
 	p.examined(3, both, "--fix")
 	if len(p.writes()) > 0 {
 		t.Errorf("wrote %v", p.writes())
@@ -328,7 +332,7 @@ func TestDoctorAsks(t *testing.T) {
 		t.Errorf("mallory has %d", got)
 	}
 	p.run("doctor", fmt.Sprint(p.project)).says("2 repairs wait for your yes")
-	p.answers = "no\nY\n"
+	p.answers = strings.NewReader("no\nY\n")
 	p.run("doctor", fmt.Sprint(p.project), "--fix").ends(3).says(
 		"member_above: @mallory (Mallory) is Maintainer, and is to be Developer\n  Make them a developer? [y/N]",
 		"Rename the project? [y/N]", "(fixed)", "Not healthy, 1 fixed, 1 problem left.")
@@ -337,6 +341,28 @@ func TestDoctorAsks(t *testing.T) {
 	}
 	if writes := p.writes(); len(writes) != 1 || !strings.HasPrefix(writes[0], "PUT /api/v4/projects/"+fmt.Sprint(p.project)+"/members/666") {
 		t.Errorf("wrote %v", writes)
+	}
+}
+
+// readerFunc reads what the function says.
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(into []byte) (int, error) { return f(into) }
+
+// Who gives up at a question has changed nothing, and need not press a key.
+func TestDoctorStopsAtQuestion(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t, nil)
+	p.mallory("Mallory")
+	ctx, stop := context.WithCancel(t.Context())
+	p.answers = readerFunc(func([]byte) (int, error) {
+		stop()
+		<-t.Context().Done()
+		return 0, io.EOF
+	})
+	p.runFor(ctx, "doctor", fmt.Sprint(p.project), "--fix").ends(1).says("stopped before its end")
+	if got := p.level(666); got != 40 {
+		t.Errorf("mallory has %d", got)
 	}
 }
 
@@ -359,7 +385,7 @@ func TestDoctorHostileNames(t *testing.T) {
 	p := newPatient(t, nil)
 	p.mallory("\x1b[2J\u202eevil")
 	p.gitlab("PUT", "", map[string]any{"name": "x\x1b[31my"})
-	p.answers = "n\nn\n"
+	p.answers = strings.NewReader("n\nn\n")
 	p.run("doctor", fmt.Sprint(p.project), "--fix").ends(3).keepsQuietOf("\x1b", "\u202e")
 }
 
@@ -446,6 +472,7 @@ func TestDoctorAll(t *testing.T) {
 	}
 	notes := make("notes", "Notes")
 	free := p.organization("Free", 0)
+	p.desk.AddUser(fakezendesk.User{Name: "Emmy Noether", Email: "emmy@example.com", Organizations: []int64{free}})
 	orphan := make(fmt.Sprintf("organization-%d", free), fmt.Sprintf("Organization %d", free))
 	nobody := make("organization-5", "Organization 5")
 	twice := make("twice", "Twice")
@@ -495,7 +522,19 @@ func TestDoctorAll(t *testing.T) {
 		t.Errorf("took %+v", r)
 	}
 	p.run("doctor", "--all").ends(3).says("2 of 7 projects healthy", "1 could not be examined", "What to do: ")
-	p.run("doctor", "--all", "--fix", "--yes").ends(3).says("(fixed)")
+	p.json(&document, "doctor", "--all", "--fix", "--yes").ends(3)
+	for _, d := range document.Results {
+		switch left := d.left(); d.Project {
+		case orphan:
+			if !slices.Equal(left, []contactsync.Check{contactsync.CheckNobodyEdits}) {
+				t.Errorf("after the repair %v is left: %+v", left, d)
+			}
+		case notes:
+			if d.Findings[0].Severity != contactsync.SeverityNote {
+				t.Errorf("what is named after nobody: %+v", d)
+			}
+		}
+	}
 	if o, _ := p.desk.Organization(free); fmt.Sprint(o.Fields["cmp_id"]) != fmt.Sprint(orphan) {
 		t.Errorf("organization %d carries %v, want %d", free, o.Fields["cmp_id"], orphan)
 	}
