@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,6 +58,17 @@ func (f finding) same(other finding) bool {
 	return f.Check == other.Check && f.member == other.member && f.invited == other.invited
 }
 
+// findings is a list that is written down as it is found.
+type findings []finding
+
+// add returns what it added, until the next is.
+func (l *findings) add(check contactsync.Check, by repair, remedy, format string, args ...any) *finding {
+	*l = append(*l, finding{by: by, Finding: contactsync.Finding{
+		Check: check, Severity: contactsync.SeverityProblem, Message: fmt.Sprintf(format, args...), Remedy: remedy, Fix: by.fix(),
+	}})
+	return &(*l)[len(*l)-1]
+}
+
 // examined is what a project is.
 type examined struct {
 	project    contactsync.ProjectDetails
@@ -78,109 +90,99 @@ type examined struct {
 }
 
 // compare says in what a project is not as it is to be. It decides and does nothing.
-func (p Policy) compare(is examined) (found []finding) {
-	say := func(check contactsync.Check, by repair, remedy, format string, args ...any) {
-		f := finding{by: by}
-		f.Finding = contactsync.Finding{
-			Check: check, Severity: contactsync.SeverityProblem, Message: fmt.Sprintf(format, args...), Remedy: remedy, Fix: by.fix(),
-		}
-		found = append(found, f)
-	}
-	note := func() { found[len(found)-1].Severity = contactsync.SeverityNote }
-	id := is.project.ID
-	repairs := repairs(id)
+func (p Policy) compare(is examined) findings {
+	var found findings
+	repairs := repairs(is.project.ID)
 
-	p.comparePlace(is, say)
+	p.comparePlace(is, &found)
 	if state := is.project.Import; state != "" && state != "none" && state != "finished" {
-		say(contactsync.CheckImport, byNobody, "Continue the setup: contactsync setup --resume lists how.",
+		found.add(contactsync.CheckImport, byNobody, "Continue the setup: contactsync setup --resume lists how.",
 			"GitLab has not made the project from its template: %s %s", state, is.project.ImportError)
 	}
 	if is.unfinished {
-		say(contactsync.CheckSetup, byNobody, "Continue it: contactsync setup --resume lists how.", "the setup of the project was begun and is not finished")
+		found.add(contactsync.CheckSetup, byNobody, "Continue it: contactsync setup --resume lists how.", "the setup of the project was begun and is not finished")
 	}
 	if wrong := settingsOf(is.project); len(wrong) > 0 {
-		say(contactsync.CheckSettings, bySettings, repairs, "%s", strings.Join(texts(wrong), "; "))
+		found.add(contactsync.CheckSettings, bySettings, repairs, "%s", strings.Join(texts(wrong), "; "))
 	}
 	if is.project.DefaultBranch != p.Branch && !is.project.Empty {
-		say(contactsync.CheckDefaultBranch, byDefaultBranch, repairs, "the default branch is %q, and is to be %s", is.project.DefaultBranch, p.Branch)
+		found.add(contactsync.CheckDefaultBranch, byDefaultBranch, repairs, "the default branch is %q, and is to be %s", is.project.DefaultBranch, p.Branch)
 	}
 	if wrong := protectionOf(is.protection, is.protected, p.protection()); wrong != "" {
-		say(contactsync.CheckProtection, byProtection, repairs, "branch %s: %s", p.Branch, wrong)
+		found.add(contactsync.CheckProtection, byProtection, repairs, "branch %s: %s", p.Branch, wrong)
 	}
-	p.compareHooks(is, say, note)
+	p.compareHooks(is, &found)
 
 	for _, m := range over(is.members, is.self) {
-		say(contactsync.CheckMemberAbove, byLowering, repairs+", which makes them a developer, or take them out of the project.", "%s, and is to be Developer", memberAbove(m))
-		found[len(found)-1].member = m.ID
+		found.add(contactsync.CheckMemberAbove, byLowering, repairs+", which makes them a developer, or take them out of the project.", "%s, and is to be Developer", memberAbove(m)).member = m.ID
 	}
 	for _, i := range overInvited(is.waiting) {
-		say(contactsync.CheckInvitationAbove, byWithdrawing, repairs+", which withdraws it, then invite them as a developer.", "%s, and is to be invited as Developer", invitationAbove(i))
-		found[len(found)-1].invited = i.Address
+		found.add(contactsync.CheckInvitationAbove, byWithdrawing, repairs+", which withdraws it, then invite them as a developer.", "%s, and is to be invited as Developer", invitationAbove(i)).invited = i.Address
 	}
 	switch editors := editors(is); {
 	case editors == 0:
-		say(contactsync.CheckNobodyEdits, byNobody, fmt.Sprintf("Invite somebody: contactsync setup --organization %s --maintainers ADDRESSES.", is.owner.ID),
+		found.add(contactsync.CheckNobodyEdits, byNobody, fmt.Sprintf("Invite somebody: contactsync setup --organization %s --maintainers ADDRESSES.", is.owner.ID),
 			"no member and no invitation lets anybody of the organization edit the file")
 	case p.Maintainers > 0 && editors > p.Maintainers:
-		say(contactsync.CheckManyEdit, byNobody, "Ask the organization who is to edit the file, and take the others out of the project.",
-			"%d people edit the file or are invited to, and a project may have %d (limits.maintainers)", editors, p.Maintainers)
-		note()
+		found.add(contactsync.CheckManyEdit, byNobody, "Ask the organization who is to edit the file, and take the others out of the project.",
+			"%d people edit the file or are invited to, and a project may have %d (limits.maintainers)", editors, p.Maintainers).Severity = contactsync.SeverityNote
 	}
 
 	switch parsed, problems := contacts.Parse(is.file); {
 	case is.file == nil:
-		say(contactsync.CheckFileMissing, byFiles, repairs+", which writes the organization's present contacts into it.", "branch %s has no %s: nothing can be synced", p.Branch, p.File)
+		found.add(contactsync.CheckFileMissing, byFiles, repairs+", which writes the organization's present contacts into it.", "branch %s has no %s: nothing can be synced", p.Branch, p.File)
 	case contacts.Err(problems) != nil:
-		say(contactsync.CheckFileInvalid, byNobody, contactsync.ClassOf(contacts.Err(problems)).Info().Remedy,
+		found.add(contactsync.CheckFileInvalid, byNobody, contactsync.ClassOf(contacts.Err(problems)).Info().Remedy,
 			"%s has mistakes: %s", p.File, strings.ReplaceAll(contacts.Err(problems).Error(), "\n", "; "))
 	case parsed.Organization != "" && parsed.Organization != is.owner.ID:
-		say(contactsync.CheckFileInvalid, byNobody, contactsync.ClassOrganizationMismatch.Info().Remedy,
+		found.add(contactsync.CheckFileInvalid, byNobody, contactsync.ClassOrganizationMismatch.Info().Remedy,
 			"%s says \"organization: %s\", but the project belongs to organization %s", p.File, parsed.Organization, is.owner.ID)
 	}
 	if !is.guide {
-		say(contactsync.CheckGuideMissing, byFiles, repairs+", which writes it.", "branch %s has no %s", p.Branch, guideFile)
-		note()
+		found.add(contactsync.CheckGuideMissing, byFiles, repairs+", which writes it.", "branch %s has no %s", p.Branch, guideFile).Severity = contactsync.SeverityNote
 	}
-	if p.inGroup(is.project) {
+	remedy := ""
+	switch {
+	case !p.inGroup(is.project): // somebody moved it on purpose, or a wrong number stands at the desk
+		remedy = fmt.Sprintf("Mend it by hand, or move the project to %s, where contactsync mends it.", p.Group)
+	case another(is.project, is.owner.ID):
+		remedy = "Find out whose project it is first: its name says that it is another organization's."
+	default:
 		return found
 	}
-	// Somebody moved it on purpose, or a wrong number stands at the desk: then it is not ours to change.
 	for i := range found {
 		if found[i].by != byNobody {
-			found[i].by, found[i].Fix = byNobody, contactsync.FixNone
-			found[i].Remedy = fmt.Sprintf("Mend it by hand, or move the project to %s, where contactsync mends it.", p.Group)
+			found[i].by, found[i].Fix, found[i].Remedy = byNobody, contactsync.FixNone, remedy
 		}
 	}
 	return found
 }
 
-type sayer func(check contactsync.Check, by repair, remedy, format string, args ...any)
-
-func (p Policy) comparePlace(is examined, say sayer) {
+func (p Policy) comparePlace(is examined, found *findings) {
 	place, name := p.place(is.owner.ID)
 	switch {
 	case !p.inGroup(is.project):
-		say(contactsync.CheckMoved, byNobody, "Find out whether it is the organization's project. If so, move it back; if not, correct the organization's project field.",
+		found.add(contactsync.CheckMoved, byNobody, "Find out whether it is the organization's project. If so, move it back; if not, correct the organization's project field.",
 			"organization %s is linked to %s, and its project belongs at %s", is.owner.ID, is.project.Path, place)
 	case !strings.EqualFold(is.project.Path, place):
-		say(contactsync.CheckMoved, byPath, fmt.Sprintf("If it is the organization's project: %s. If not, correct the organization's project field.", repairs(is.project.ID)),
+		found.add(contactsync.CheckMoved, byPath, fmt.Sprintf("If it is the organization's project: %s. If not, correct the organization's project field.", repairs(is.project.ID)),
 			"the project is at %s, and belongs at %s", is.project.Path, place)
 	}
 	if is.project.Name != name {
-		say(contactsync.CheckName, byName, repairs(is.project.ID), "the project is called %q, and is to be called %q", is.project.Name, name)
+		found.add(contactsync.CheckName, byName, repairs(is.project.ID), "the project is called %q, and is to be called %q", is.project.Name, name)
 	}
 }
 
-func (p Policy) compareHooks(is examined, say sayer, note func()) {
+func (p Policy) compareHooks(is examined, found *findings) {
 	repairs := repairs(is.project.ID)
 	if is.good == nil && len(is.bad) == 0 {
-		say(contactsync.CheckHookMissing, byHook, repairs, "no hook leads to contactsync: pushes are not heard")
+		found.add(contactsync.CheckHookMissing, byHook, repairs, "no hook leads to contactsync: pushes are not heard")
 	}
 	for _, hook := range is.bad {
 		if wrong := hookOf(hook, is.hook); wrong != "" && leadsTo(hook, is.hook) {
-			say(contactsync.CheckHookDifferent, byHook, repairs+", which makes it anew.", "hook %d: %s", hook.ID, wrong)
+			found.add(contactsync.CheckHookDifferent, byHook, repairs+", which makes it anew.", "hook %d: %s", hook.ID, wrong)
 		} else {
-			say(contactsync.CheckHookDouble, byHook, repairs+", which deletes it.", "hook %d leads to contactsync, too: every push is told of twice", hook.ID)
+			found.add(contactsync.CheckHookDouble, byHook, repairs+", which deletes it.", "hook %d leads to contactsync, too: every push is told of twice", hook.ID)
 		}
 	}
 	if is.good != nil && is.good.Disabled() {
@@ -188,18 +190,17 @@ func (p Policy) compareHooks(is examined, say sayer, note func()) {
 		if !is.good.DisabledUntil.IsZero() {
 			until = " until " + is.good.DisabledUntil.UTC().Format("2006-01-02 15:04 UTC")
 		}
-		say(contactsync.CheckHookDisabled, byHook, repairs+", which delivers a test: GitLab enables the hook when it arrives.",
+		found.add(contactsync.CheckHookDisabled, byHook, repairs+", which delivers a test: GitLab enables the hook when it arrives.",
 			"GitLab has disabled hook %d%s (%s), because deliveries failed: pushes are not heard", is.good.ID, until, is.good.AlertStatus)
 	}
 	if len(is.failed) > 0 {
-		say(contactsync.CheckHookFailing, byHook, fmt.Sprintf("Check that contactsync serve runs and that GitLab reaches it. Then: %s, which tests the hook and syncs the project (contactsync sync %d).", repairs, is.project.ID),
+		found.add(contactsync.CheckHookFailing, byHook, fmt.Sprintf("Check that contactsync serve runs and that GitLab reaches it. Then: %s, which tests the hook and syncs the project (contactsync sync %d).", repairs, is.project.ID),
 			"deliveries of hook %d failed, and nothing was synced since: %d, %s", is.good.ID, len(is.failed), latest(is.failed[0]))
 	}
 	for _, hook := range is.hooks {
 		ours := is.good != nil && hook.ID == is.good.ID || slices.ContainsFunc(is.bad, func(b contactsync.Hook) bool { return b.ID == hook.ID })
 		if !ours && hook.PushEvents {
-			say(contactsync.CheckHookElsewhere, byNobody, "If nobody needs it any more, delete it.", "hook %d tells somebody else of pushes: %s", hook.ID, hostOf(hook))
-			note()
+			found.add(contactsync.CheckHookElsewhere, byNobody, "If nobody needs it any more, delete it.", "hook %d tells somebody else of pushes: %s", hook.ID, hostOf(hook)).Severity = contactsync.SeverityNote
 		}
 	}
 }
@@ -246,33 +247,37 @@ func (p Policy) inGroup(project contactsync.ProjectDetails) bool {
 
 // said returns the organization that a project of the group is named after; sure says that both path and name say so.
 func (p Policy) said(project contactsync.ProjectDetails) (organization string, sure bool) {
+	if !p.inGroup(project) {
+		return "", false
+	}
+	byPath, byName := says(project)
+	return cmp.Or(byName, byPath), byName != "" && strings.EqualFold(byPath, byName)
+}
+
+// another reports whether a project's path or name is that of another organization than its owner's.
+func another(project contactsync.ProjectDetails, owner string) bool {
+	byPath, byName := says(project)
+	return byPath != "" && !strings.EqualFold(byPath, owner) || byName != "" && !strings.EqualFold(byName, owner)
+}
+
+// says returns the organizations that a project's path and its name are those of, "" for none.
+func says(project contactsync.ProjectDetails) (byPath, byName string) {
 	byPath, inPath := strings.CutPrefix(strings.ToLower(path.Base(project.Path)), "organization-")
 	byName, inName := strings.CutPrefix(project.Name, "Organization ")
-	switch {
-	case !p.inGroup(project):
-		return "", false
-	case inPath && inName:
-		return byName, strings.EqualFold(byPath, byName)
-	case inName:
-		return byName, false
-	case inPath:
-		return byPath, false
+	if !inPath {
+		byPath = ""
 	}
-	return "", false
+	if !inName {
+		byName = ""
+	}
+	return byPath, byName
 }
 
 // exam is a project that was examined.
 type exam struct {
 	Diagnosis
 	is       examined
-	findings []finding
-}
-
-func (e *exam) add(check contactsync.Check, by repair, remedy, format string, args ...any) *finding {
-	e.findings = append(e.findings, finding{by: by, Finding: contactsync.Finding{
-		Check: check, Severity: contactsync.SeverityProblem, Message: fmt.Sprintf(format, args...), Remedy: remedy, Fix: by.fix(),
-	}})
-	return &e.findings[len(e.findings)-1]
+	findings findings
 }
 
 // examine looks at a project. A healthy one takes eight requests to GitLab, two readings of its repository, and finding
@@ -301,12 +306,12 @@ func (c *Caretaker) examine(ctx context.Context, w Checkup) (*exam, error) {
 	}
 	switch {
 	case gone:
-		e.add(contactsync.CheckGone, byNobody,
+		e.findings.add(contactsync.CheckGone, byNobody,
 			"Check that contactsync's account sees the project. If it is gone, clear the organization's project field at the desk, and set a new one up if it is to have one: contactsync setup.",
 			"an organization is linked to project %d, and GitLab shows no such project", w.Project)
 		return e, nil
 	case e.is.project.Deletion != "":
-		f := e.add(contactsync.CheckDeleted, byNobody,
+		f := e.findings.add(contactsync.CheckDeleted, byNobody,
 			"If the organization is to keep its project, restore it in GitLab. If not, clear the organization's project field at the desk.",
 			"the project is marked for deletion, and gone on %s", e.is.project.Deletion)
 		if e.Organization == nil && len(e.findings) == 1 {
@@ -346,7 +351,7 @@ func (c *Caretaker) findOwner(ctx context.Context, w Checkup, e *exam, gone bool
 	named, sure := c.Policy.said(e.is.project)
 	switch class := contactsync.ClassOf(linking); {
 	case class == contactsync.ClassTooManyOrgs:
-		e.add(contactsync.CheckLinkDouble, byNobody, class.Info().Remedy, "%s", linking)
+		e.findings.add(contactsync.CheckLinkDouble, byNobody, class.Info().Remedy, "%s", linking)
 	case class != contactsync.ClassNoOrgFound:
 		return linking
 	case gone:
@@ -354,7 +359,7 @@ func (c *Caretaker) findOwner(ctx context.Context, w Checkup, e *exam, gone bool
 	case e.is.project.Deletion != "": // nobody's, and soon gone
 		return nil
 	case named == "":
-		f := e.add(contactsync.CheckLinkMissing, byNobody,
+		f := e.findings.add(contactsync.CheckLinkMissing, byNobody,
 			"If it is a contact management project, write its number into the organization's project field at the desk. If not, leave it.",
 			"no organization is linked to the project, and its name says of none")
 		if w.known != nil { // one of many that are in the group
@@ -378,7 +383,7 @@ func (c *Caretaker) nobodys(ctx context.Context, e *exam, named string, sure boo
 	const byHand = "Find out whose project it is, and write its number into that organization's project field at the desk. If it is nobody's, delete it."
 	owner, err := c.Desk.OrganizationByID(ctx, named)
 	if contactsync.ClassOf(err) == contactsync.ClassNoOrgFound {
-		e.add(contactsync.CheckLinkMissing, byNobody, byHand, "no organization is linked to the project, and the desk has no organization %s, which it is named after", named)
+		e.findings.add(contactsync.CheckLinkMissing, byNobody, byHand, "no organization is linked to the project, and the desk has no organization %s, which it is named after", named)
 		return nil
 	}
 	if err != nil {
@@ -391,14 +396,14 @@ func (c *Caretaker) nobodys(ctx context.Context, e *exam, named string, sure boo
 	case carried == e.Project: // since a moment ago
 		e.is.owner = owner
 	case carried != 0:
-		e.add(contactsync.CheckLinkMissing, byNobody, byHand,
+		e.findings.add(contactsync.CheckLinkMissing, byNobody, byHand,
 			"no organization is linked to the project; organization %s (%s), which it is named after, is linked to project %d", owner.ID, owner.Name, carried)
 	case !sure:
-		e.add(contactsync.CheckLinkMissing, byNobody, byHand,
+		e.findings.add(contactsync.CheckLinkMissing, byNobody, byHand,
 			"no organization is linked to the project; its name %q and its path do not both say that it is organization %s's (%s)", e.is.project.Name, owner.ID, owner.Name)
 	default:
 		e.is.owner = owner
-		e.add(contactsync.CheckLinkMissing, byLink, repairs(e.Project)+", which links the organization to it.",
+		e.findings.add(contactsync.CheckLinkMissing, byLink, repairs(e.Project)+", which links the organization to it.",
 			"no organization is linked to the project; it is named after organization %s (%s), which is linked to none", owner.ID, owner.Name)
 	}
 	return nil

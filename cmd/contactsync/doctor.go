@@ -51,7 +51,8 @@ the number of a project on GitLab; --all takes every project that an organizatio
 --fix repairs. What takes nothing from anybody is repaired at once: settings, branch, hook, and a sync for pushes that were
 not heard. The rest takes your yes, one by one on a terminal, or --yes for everything: lowering the level of a person, who is
 named, withdrawing an invitation, linking, renaming, writing files that are missing. Then everything is read back. What is
-done is kept in the audit trail. Projects outside the group (gitlab.group), and nobody's projects, are never changed.
+done is kept in the audit trail. Projects outside the group (gitlab.group), and those that are nobody's or named
+after another organization, are never changed.
 
 Exit status: 0 healthy, or everything is fixed, 1 failed with a named error, 2 wrong usage or configuration, 3 problems are
 left. With --all, 1 is for nothing that could be examined; else projects that could not be are problems, too.`,

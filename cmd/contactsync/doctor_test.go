@@ -271,6 +271,10 @@ func TestDoctorFindings(t *testing.T) {
 			finds: one(contactsync.CheckName), says: "Contacts of Engines"},
 		{name: "another path", infect: func(p *patient) { p.gitlab("PUT", "", map[string]any{"path": "engines"}) },
 			finds: one(contactsync.CheckMoved), says: homeGroup + "/engines"},
+		{name: "another organization's project", infect: func(p *patient) {
+			p.gitlab("PUT", "", map[string]any{"name": "Organization 5", "path": "organization-5", "wiki_access_level": "enabled"})
+		}, finds: one(contactsync.CheckMoved, contactsync.CheckName, contactsync.CheckSettings),
+			left: one(contactsync.CheckMoved, contactsync.CheckName, contactsync.CheckSettings), status: 3, says: "whose project it is first"},
 		{name: "file deleted", infect: func(p *patient) { p.write(nil, "contacts.yaml") }, finds: one(contactsync.CheckFileMissing)},
 		{name: "guide deleted", infect: func(p *patient) { p.write(nil, "CONTACTS.md") }, finds: one(contactsync.CheckGuideMissing)},
 		{name: "file broken", infect: func(p *patient) {
