@@ -141,7 +141,7 @@ func (p Policy) compare(is examined) findings {
 	if !is.guide {
 		found.add(contactsync.CheckGuideMissing, byFiles, repairs+", which writes it.", "branch %s has no %s", p.Branch, guideFile).Severity = contactsync.SeverityNote
 	}
-	remedy := ""
+	var remedy string
 	switch {
 	case !p.inGroup(is.project): // somebody moved it on purpose, or a wrong number stands at the desk
 		remedy = fmt.Sprintf("Mend it by hand, or move the project to %s, where contactsync mends it.", p.Group)
