@@ -209,6 +209,20 @@ func TestEligibility(t *testing.T) {
 	}
 }
 
+// Every check of doctor is explained, in the order in which it tells them, and no other.
+func TestDoctorChecks(t *testing.T) {
+	var want, listed []string
+	for _, check := range contactsync.Checks() {
+		want = append(want, string(check))
+	}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllStringSubmatch(read(t, "docs/doctor.md"), -1) {
+		listed = append(listed, row[1])
+	}
+	if !slices.Equal(listed, want) {
+		t.Errorf("docs/doctor.md lists %q, want %q", listed, want)
+	}
+}
+
 // Whoever writes texts of their own finds every file, and what can be filled in.
 func TestTexts(t *testing.T) {
 	page := read(t, "docs/configuration.md")

@@ -194,4 +194,22 @@ func over(members []contactsync.ProjectMember, self int64) (above []contactsync.
 	return above
 }
 
+// overInvited returns the invitations to more than a developer may do.
+func overInvited(waiting []contactsync.Invitation) (above []contactsync.Invitation) {
+	for _, i := range waiting {
+		if i.Level > contactsync.AccessDeveloper {
+			above = append(above, i)
+		}
+	}
+	return above
+}
+
+func memberLevel(m contactsync.ProjectMember) string {
+	return fmt.Sprintf("%s is %s", nameOf(m), role(m.Level))
+}
+
+func invitationLevel(i contactsync.Invitation) string {
+	return fmt.Sprintf("%s is invited as %s", i.Address, role(i.Level))
+}
+
 func nameOf(m contactsync.ProjectMember) string { return fmt.Sprintf("@%s (%s)", m.Username, m.Name) }

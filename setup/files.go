@@ -67,7 +67,7 @@ func (j *job) leaveFiles(ctx context.Context, present []byte) (outcome, error) {
 
 // wantedFiles returns what is to be written. A contacts file that nobody here knows is not written over.
 func (j *job) wantedFiles(ctx context.Context, head string) (map[string][]byte, error) {
-	wanted, err := contacts.Render(contacts.File{Contacts: j.exported.Contacts})
+	wanted, err := j.contactsFile()
 	if err != nil {
 		return nil, err
 	}
@@ -95,11 +95,20 @@ func (j *job) wantedFiles(ctx context.Context, head string) (map[string][]byte, 
 		guide = present == nil
 	}
 	if guide {
-		files[guideFile], err = j.Texts.Guide(templates.GuideData{
-			Organization: j.org().ID, Name: j.org().Name, File: j.Policy.File, Branch: j.Policy.Branch,
-		})
+		files[guideFile], err = j.guide()
 	}
 	return files, err
+}
+
+// contactsFile lists the present contacts.
+func (j *job) contactsFile() ([]byte, error) {
+	return contacts.Render(contacts.File{Contacts: j.exported.Contacts})
+}
+
+func (j *job) guide() ([]byte, error) {
+	return j.Texts.Guide(templates.GuideData{
+		Organization: j.org().ID, Name: j.org().Name, File: j.Policy.File, Branch: j.Policy.Branch,
+	})
 }
 
 // ours tells whether a contacts file may be written over: there is none, this procedure wrote it, or it is the template's.
@@ -130,8 +139,8 @@ func (j *job) template(ctx context.Context) (contactsync.ProjectDetails, error) 
 }
 
 // read returns a file, nil for one that is not there.
-func (j *job) read(ctx context.Context, project contactsync.Project, name string) ([]byte, error) {
-	file, err := j.Files.Read(ctx, project, name)
+func (c *Caretaker) read(ctx context.Context, project contactsync.Project, name string) ([]byte, error) {
+	file, err := c.Files.Read(ctx, project, name)
 	if contactsync.ClassOf(err) == contactsync.ClassFileMissing {
 		return nil, nil
 	}

@@ -32,7 +32,24 @@ func (j *job) makeHook(ctx context.Context) (outcome, error) {
 		}
 		return already("the hook is there"), nil
 	}
-	result, err := j.workingHook(ctx, good, wanted)
+	result, err := j.workingHook(ctx, wanted, good, bad)
+	switch {
+	case err != nil:
+		return result, err
+	case j.theirs:
+		return result.with(j.ahead(ctx)), nil
+	}
+	run, err := j.firstSync(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	return result.with(fmt.Sprintf("the first sync found nothing to do (run %s)", run)), nil
+}
+
+// workingHook makes sure that there is a hook by which GitLab delivers, the good one if that works, and deletes the bad
+// ones.
+func (j *job) workingHook(ctx context.Context, wanted contactsync.NewHook, good *contactsync.Hook, bad []contactsync.Hook) (outcome, error) {
+	result, err := j.deliveringHook(ctx, good, wanted)
 	if err != nil {
 		return result, err
 	}
@@ -46,14 +63,7 @@ func (j *job) makeHook(ctx context.Context) (outcome, error) {
 		result.state = contactsync.StepDone
 		result = result.with(fmt.Sprintf("deleted hook %d: %s", hook.ID, cmp.Or(hookOf(hook, wanted), "another one does its work")))
 	}
-	if j.theirs {
-		return result.with(j.ahead(ctx)), nil
-	}
-	run, err := j.firstSync(ctx)
-	if err != nil {
-		return outcome{}, err
-	}
-	return result.with(fmt.Sprintf("the first sync found nothing to do (run %s)", run)), nil
+	return result, nil
 }
 
 // sortHooks returns the hook that is as it is to be, nil for none, and the others that lead to the same place.
@@ -70,10 +80,10 @@ func sortHooks(hooks []contactsync.Hook, wanted contactsync.NewHook) (good *cont
 	return good, bad
 }
 
-// workingHook tests the hook that is there, nil for none. Where that delivers nothing, it may have been made with
+// deliveringHook tests the hook that is there, nil for none. Where that delivers nothing, it may have been made with
 // credentials that are not ours any more, which GitLab does not tell: then one is made that has them. One that was made
 // and does not work is taken away again.
-func (j *job) workingHook(ctx context.Context, present *contactsync.Hook, wanted contactsync.NewHook) (outcome, error) {
+func (j *job) deliveringHook(ctx context.Context, present *contactsync.Hook, wanted contactsync.NewHook) (outcome, error) {
 	if present != nil {
 		err := j.Forge.TestHook(ctx, j.project.ID, present.ID)
 		if err == nil {

@@ -87,16 +87,16 @@ func (j *job) rightLevels(ctx context.Context, members []contactsync.ProjectMemb
 	}
 	var wrong []string
 	for _, m := range over(members, j.self) {
-		wrong = append(wrong, fmt.Sprintf("%s is %s", nameOf(m), role(m.Level)))
+		wrong = append(wrong, memberLevel(m))
 	}
 	for _, m := range members {
 		if m.Direct && m.Level < contactsync.AccessDeveloper && slices.Contains(j.maintainers, m.Address) {
-			wrong = append(wrong, fmt.Sprintf("%s is %s", nameOf(m), role(m.Level)))
+			wrong = append(wrong, memberLevel(m))
 		}
 	}
 	for _, i := range waiting {
 		if i.Level > contactsync.AccessDeveloper || i.Level < contactsync.AccessDeveloper && slices.Contains(j.maintainers, i.Address) {
-			wrong = append(wrong, fmt.Sprintf("%s is invited as %s", i.Address, role(i.Level)))
+			wrong = append(wrong, invitationLevel(i))
 		}
 	}
 	if len(wrong) == 0 {

@@ -44,6 +44,7 @@ type Forge interface {
 	// DeleteHook removes a hook. One that is gone already is no error.
 	DeleteHook(ctx context.Context, project, hook int64) error
 	TestHook(ctx context.Context, project, hook int64) error
+	// FailedDeliveries returns those at or after since, the newest first; none where GitLab is too old to tell.
 	FailedDeliveries(ctx context.Context, project, hook int64, since time.Time) ([]contactsync.FailedDelivery, error)
 
 	// Members returns everybody who may do something in the project, by itself or by a group, by their numbers.
@@ -94,6 +95,8 @@ type Journal interface {
 	// SaveProcedure keeps a procedure and raises its Revision. One that another process saved meanwhile is refused with
 	// an error that says so.
 	SaveProcedure(ctx context.Context, procedure *contactsync.Procedure) error
+	// LookedAt returns when the last run began that read the project's file; the zero time where none is known.
+	LookedAt(ctx context.Context, project int64) (time.Time, error)
 }
 
 // Texts words what is written into projects and tickets; templates.Set is one.

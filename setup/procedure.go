@@ -57,7 +57,10 @@ func (j *job) begin(ctx context.Context) error {
 		return err
 	}
 	if found {
-		p.ID, p.Started, p.Revision, p.Project, p.Commit = before.ID, before.Started, before.Revision, before.Project, before.Commit
+		p.ID, p.Started, p.Revision, p.Commit = before.ID, before.Started, before.Revision, before.Commit
+		if p.Project == 0 {
+			p.Project = before.Project
+		}
 	} else {
 		p.ID, p.Started = j.NewID(), j.Now().UTC()
 	}

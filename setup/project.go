@@ -16,7 +16,7 @@ var importPauses = []time.Duration{
 
 // findOrMake finds the organization's project, or makes it.
 func (j *job) findOrMake(ctx context.Context) (outcome, error) {
-	place, name := j.place(j.org().ID)
+	place, name := j.Policy.place(j.org().ID)
 	carried, err := j.Desk.ProjectOf(ctx, j.org())
 	if err != nil {
 		return outcome{}, err

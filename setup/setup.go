@@ -143,8 +143,8 @@ type job struct {
 func (j *job) org() contactsync.Organization { return j.procedure.Organization }
 
 // place is where the organization's project belongs, and what it is called.
-func (c *Caretaker) place(organization string) (full, name string) {
-	return path.Join(c.Policy.Group, "organization-"+organization), "Organization " + organization
+func (p Policy) place(organization string) (full, name string) {
+	return path.Join(p.Group, "organization-"+organization), "Organization " + organization
 }
 
 // outcome is what a step tells when it did not fail.

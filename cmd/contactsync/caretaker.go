@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"contactsync/gitrepo"
 	"contactsync/outbound"
 	"contactsync/setup"
+	"contactsync/store"
 	"contactsync/templates"
 	"contactsync/webhook"
 	"contactsync/zendesk"
@@ -20,7 +22,7 @@ import (
 
 // The adapters are what the life of a project takes.
 var (
-	_ setup.Forge         = (*gitlab.Client)(nil)
+	_ setup.Forge         = caredFor{}
 	_ setup.Desk          = (*zendesk.Desk)(nil)
 	_ contactsync.Replier = (*zendesk.Desk)(nil)
 )
@@ -40,7 +42,7 @@ func (p *program) newCaretaker(c config.Config, s *systems, watch *progress, tol
 		wait = outbound.Wait
 	}
 	return setup.New(setup.Options{
-		Forge: s.forge, Files: &files{s.repository, c.GitLab.URL, p.Now}, Desk: s.desk, Syncer: s.pipeline, Journal: s.store, Texts: texts,
+		Forge: caredFor{s.forge}, Files: &files{s.repository, c.GitLab.URL, p.Now}, Desk: s.desk, Syncer: s.pipeline, Journal: journal{s.store}, Texts: texts,
 		Policy: setup.Policy{
 			Group: strings.Trim(c.GitLab.Group, "/"), Template: c.GitLab.TemplateProject, Branch: c.GitLab.Branch, File: c.GitLab.File,
 			Maintainers:     c.Limits.Maintainers,
@@ -53,6 +55,37 @@ func (p *program) newCaretaker(c config.Config, s *systems, watch *progress, tol
 		},
 		Step: watch.Step, Told: told, Now: p.Now, NewID: newRunID, Wait: wait,
 	}), nil
+}
+
+// caredFor is GitLab as looking after projects takes it.
+type caredFor struct{ *gitlab.Client }
+
+// FailedDeliveries returns none where GitLab is too old to tell: it says then only whether a hook is disabled.
+func (c caredFor) FailedDeliveries(ctx context.Context, project, hook int64, since time.Time) ([]contactsync.FailedDelivery, error) {
+	failed, err := c.Client.FailedDeliveries(ctx, project, hook, since)
+	if errors.Is(err, gitlab.ErrUnsupported) {
+		return nil, nil
+	}
+	return failed, err
+}
+
+// journal is the store as looking after projects takes it.
+type journal struct{ *store.Store }
+
+// lookedBack is among how many runs of a project one is looked for that read its file.
+const lookedBack = 20
+
+func (j journal) LookedAt(ctx context.Context, project int64) (time.Time, error) {
+	runs, err := j.Runs(ctx, store.Filter{Project: contactsync.ProjectRef(fmt.Sprint(project)), Limit: lookedBack})
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, run := range runs {
+		if run.Commit != "" {
+			return run.Started, nil
+		}
+	}
+	return time.Time{}, nil
 }
 
 // hookMaker makes the hooks that lead to our receiver. The credentials are the newest of those that are configured: a

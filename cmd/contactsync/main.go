@@ -38,6 +38,8 @@ type Main struct {
 
 	// Whether people look at the streams: colours on the one, progress on the other.
 	StdoutIsTerminal, StderrIsTerminal bool
+	// StdinIsTerminal says that somebody can be asked.
+	StdinIsTerminal bool
 
 	Now func() time.Time // nil: time.Now
 	// Remote is the clock of the adapters to other systems, so that a test can let these be slow without a lease
@@ -59,6 +61,7 @@ func FromProcess() Main {
 		Args: os.Args[1:], Env: os.Environ(),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		StdoutIsTerminal: term.IsTerminal(int(os.Stdout.Fd())),
+		StdinIsTerminal:  term.IsTerminal(int(os.Stdin.Fd())),
 		StderrIsTerminal: term.IsTerminal(int(os.Stderr.Fd())),
 	}
 }

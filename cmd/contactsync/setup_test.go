@@ -21,7 +21,7 @@ import (
 const homeGroup = "support/zd-global-orgs"
 
 // home is a world in which projects are made: a group for them, an organization without a project, and a receiver that
-// takes every delivery with the token, or signed.
+// takes every delivery with the token, or signed, or at the original trigger address.
 type home struct {
 	*world
 	repositories string // folder
@@ -29,6 +29,8 @@ type home struct {
 	mend         func() // takes an injected fault away
 	delivered    atomic.Int64
 	refusing     atomic.Bool
+	wanted       atomic.Value // the token that deliveries must carry, if it is another one
+	receiver     string
 }
 
 func newHome(t testing.TB, change func(*fakegitlab.Options)) *home {
@@ -49,8 +51,9 @@ func newHome(t testing.TB, change func(*fakegitlab.Options)) *home {
 		t.Fatal(err)
 	}
 	h := &home{world: newWorldAround(t, forge), repositories: options.Dir}
+	h.wanted.Store(hookToken)
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if h.refusing.Load() || r.Header.Get("X-Gitlab-Token") != hookToken && r.Header.Get("Webhook-Signature") == "" {
+		if h.refusing.Load() || r.Header.Get("X-Gitlab-Token") != h.wanted.Load() && r.Header.Get("Webhook-Signature") == "" && r.URL.Query().Get("token") == "" {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
@@ -58,6 +61,7 @@ func newHome(t testing.TB, change func(*fakegitlab.Options)) *home {
 		w.WriteHeader(http.StatusAccepted)
 	}))
 	t.Cleanup(receiver.Close)
+	h.receiver = receiver.URL
 	h.set("CONTACTSYNC_WEBHOOK_URL="+receiver.URL, "CONTACTSYNC_WEBHOOK_TOKEN="+hookToken, "CONTACTSYNC_GITLAB_GROUP="+homeGroup)
 	h.org = h.desk.AddOrganization(fakezendesk.Organization{Name: "Engines"})
 	h.member("Ada Lovelace", "ada@example.com")

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -44,7 +45,8 @@ type world struct {
 	org     int64 // the organization of project
 
 	now       func() time.Time
-	terminal  bool // standard output is one
+	terminal  bool      // standard output is one
+	answers   io.Reader // on a terminal at standard input; nil is none
 	transport func(http.RoundTripper) http.RoundTripper
 	patient   bool // see impatient
 }
@@ -181,6 +183,7 @@ func (w *world) runFor(ctx context.Context, args ...string) result {
 	var stdout, stderr bytes.Buffer
 	status := main.Main{
 		Args: args, Env: w.env, Stdout: &stdout, Stderr: &stderr, StdoutIsTerminal: w.terminal, Now: w.now,
+		Stdin: w.answers, StdinIsTerminal: w.answers != nil,
 		Remote: main.Clock{Now: w.clock.Now, Wait: w.clock.Wait}, Transport: w.transport,
 	}.Run(ctx)
 	r := result{TB: w, args: args, status: status, stdout: stdout.String(), stderr: stderr.String()}

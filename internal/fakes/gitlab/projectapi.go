@@ -251,6 +251,12 @@ func (s *Server) edit(p *project, sent map[string]any, refs map[string]string) (
 		p.Name = name
 		taken++
 	}
+	if slug := text(sent, "path"); slug != "" {
+		if place := path.Dir(p.Path) + "/" + slug; place != p.Path {
+			p.rename(place)
+		}
+		taken++
+	}
 	if description, given := sent["description"]; given && description != nil {
 		p.Description = text(sent, "description")
 		taken++
