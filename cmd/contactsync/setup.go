@@ -187,20 +187,9 @@ func (p *program) setUp(cmd *cobra.Command, all []setupFlags, many bool) error {
 
 // askTicket takes the requester from the ticket, and refuses a ticket of another organization.
 func askTicket(ctx context.Context, s *systems, flags *setupFlags, j *judgment) error {
-	replier, ok := any(s.desk).(contactsync.Replier)
-	if !ok {
-		return nil // answering it says so
-	}
-	ticket, err := replier.Ticket(ctx, flags.ticket)
-	if err != nil {
+	ticket, known, err := setup.TicketOf(ctx, s.desk, flags.ticket, flags.organization)
+	if err != nil || !known {
 		return err
-	}
-	if ticket.Organization != "" && ticket.Organization != flags.organization {
-		return &contactsync.Error{
-			Class:  contactsync.ClassProjectConflict,
-			Detail: fmt.Sprintf("ticket %s belongs to organization %s, not to %s", ticket.ID, ticket.Organization, flags.organization),
-			Remedy: "Check both numbers. To answer no ticket, leave out --ticket.",
-		}
 	}
 	if flags.requester == "" {
 		flags.requester, j.flags.requester = string(ticket.Requester), string(ticket.Requester)
@@ -309,9 +298,12 @@ func (p *program) stepLine(n, of int, result contactsync.StepResult) string {
 // tellProcedure says how a procedure ended.
 func (p *program) tellProcedure(d procedureDocument) error {
 	on := p.palette()
-	organization := "organization " + printable(d.Organization.ID)
-	if d.Organization.Name != "" {
-		organization = fmt.Sprintf("%s (organization %s)", on.bold(printable(d.Organization.Name)), printable(d.Organization.ID))
+	subject := "organization " + printable(d.Organization.ID)
+	switch {
+	case d.Organization.ID == "" && d.Project != 0:
+		subject = fmt.Sprintf("project %d", d.Project)
+	case d.Organization.Name != "":
+		subject = fmt.Sprintf("%s (organization %s)", on.bold(printable(d.Organization.Name)), printable(d.Organization.ID))
 	}
 	var w, failure strings.Builder
 	switch {
@@ -320,11 +312,11 @@ func (p *program) tellProcedure(d procedureDocument) error {
 		if len(d.Steps) > 0 && d.ID != "" {
 			fmt.Fprintf(&failure, "  To continue: contactsync %s\n", printable(shellWords(d.Command)))
 		}
-		fmt.Fprintf(&w, "%s: %s\n", organization, on.bold("stopped."))
+		fmt.Fprintf(&w, "%s: %s\n", subject, on.bold("stopped."))
 	case slices.ContainsFunc(d.Steps, func(s contactsync.StepResult) bool { return s.State == contactsync.StepPlanned }):
-		fmt.Fprintf(&w, "%s: %s\n", organization, on.bold("nothing was changed: this was a dry run."))
+		fmt.Fprintf(&w, "%s: %s\n", subject, on.bold("nothing was changed: this was a dry run."))
 	default:
-		fmt.Fprintf(&w, "%s: %s\n", organization, on.bold("done."))
+		fmt.Fprintf(&w, "%s: %s\n", subject, on.bold("done."))
 	}
 	fmt.Fprintf(&w, "%s\n", on.dim(fmt.Sprintf("Requests: desk %d, GitLab %d, git %d", d.Requests.Desk, d.Requests.GitLab, d.Requests.Git)))
 	if err := write(p.Stdout, w.String()); err != nil {
