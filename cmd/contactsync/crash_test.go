@@ -23,7 +23,7 @@ const (
 	dyingProgram = "contactsync-dying"
 	dieAtWrite   = "DIE_AT_WRITE"   // to the desk, from 1
 	dieAtRequest = "DIE_AT_REQUEST" // of whatever kind, to whomever, from 1; instead
-	dieAfter     = "DIE_AFTER"    // "true": once the answer is there, before anybody reads it
+	dieAfter     = "DIE_AFTER"      // "true": once the answer is there, before anybody reads it
 	diedStatus   = 137
 )
 
