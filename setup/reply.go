@@ -46,6 +46,7 @@ func (c *Caretaker) Answer(ctx context.Context, ticket string, reply templates.R
 	}
 	replied, err := replier.Reply(ctx, ticket, contactsync.Reply{
 		Macro: c.Policy.Titles[reply], Text: text, Public: true, Mark: string(reply) + "-" + about,
+		AndText: reply == templates.OverLimit, // no macro has the list
 	})
 	switch {
 	case err != nil:

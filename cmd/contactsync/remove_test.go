@@ -282,6 +282,16 @@ func TestRemoveOverTheLimit(t *testing.T) {
 	r.run("setup", "--resume").ends(0).says("removal of organization", "stopped at limit", fmt.Sprintf("contactsync remove %d --ticket %d", r.number, r.ticket))
 	r.run("remove", fmt.Sprint(r.number)).ends(1).says("Too many contacts (too_many_contacts)", "  Ada Lovelace <ada@example.com>\n", "stopped.")
 
+	// The desk's own macro does not keep the list from the customer.
+	r.desk.AddMacro(fakezendesk.Macro{Title: "Support::Support Ops::Maximum contacts reached", Comment: "<b>Too many.</b>", HTML: true})
+	plain := r.ticket
+	r.ticket = r.ask(r.org)
+	r.isRefused(contactsync.ClassTooManyContacts, nil, r.withTicket()...)
+	if body := r.comments()[0].Body; !strings.HasPrefix(body, "<b>Too many.</b><p>") || strings.Count(body, "@example.com&gt;<br>") < 30 {
+		t.Errorf("with a macro, the ticket says %s", body)
+	}
+	r.ticket = plain
+
 	r.file(list[1:]) // 30
 	r.run("sync", fmt.Sprint(r.number)).ends(0)
 	if p := r.succeeds(r.withTicket()...); p.states() != "already already done done done done" || len(r.comments()) != 2 {
