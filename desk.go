@@ -198,6 +198,8 @@ type Reply struct {
 	// says and changes; "" or one that is not there takes Text.
 	Macro string
 	Text  string // plain text
+	// AndText makes the text follow the macro's own comment, because it says what no macro can know.
+	AndText bool
 	// Public replies go to the requester; others are internal notes. A macro's own comment keeps its own mode.
 	Public bool
 	// Mark names the reply. It stays on the ticket with it, in the same write, and a ticket that has it already is not

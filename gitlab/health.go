@@ -28,11 +28,14 @@ func NewReceiver(address string) (Receiver, error) {
 // ours are the paths at which the receiver takes hooks: its own, and the original trigger's.
 var ours = regexp.MustCompile(`^(?:/hooks/gitlab|/api/v4/projects/[^/]+/(?:ref/[^/]+/)?trigger/pipeline)/?$`)
 
-// Gets reports whether the hook sends pushes to the receiver, by host and path. One whose host or path is masked by
-// variables cannot be told, and is not.
-func (r Receiver) Gets(h contactsync.Hook) bool {
+// Gets reports whether the hook sends pushes to the receiver.
+func (r Receiver) Gets(h contactsync.Hook) bool { return h.PushEvents && r.At(h) }
+
+// At reports whether the hook leads to the receiver, by host and path. One whose host or path is masked by variables
+// cannot be told, and does not.
+func (r Receiver) At(h contactsync.Hook) bool {
 	u, err := url.Parse(h.Address)
-	if err != nil || !h.PushEvents || hostOf(u) != r.host {
+	if err != nil || hostOf(u) != r.host {
 		return false
 	}
 	path, below := strings.CutPrefix(u.EscapedPath(), r.path)

@@ -52,6 +52,9 @@ func TestReceiver(t *testing.T) {
 		if receiver.Gets(contactsync.Hook{Address: test.hook}) {
 			t.Errorf("a hook without push events is ours: %s", test.hook)
 		}
+		if got := receiver.At(contactsync.Hook{Address: test.hook}); got != test.want {
+			t.Errorf("%s leads to %s: %v, want %v", test.hook, test.receiver, got, test.want)
+		}
 	}
 	for _, address := range []string{"", "contacts.example.com", "https://", "://"} {
 		if _, err := gitlab.NewReceiver(address); err == nil {

@@ -92,11 +92,20 @@ type Syncer interface {
 type Journal interface {
 	// Unfinished returns the organization's procedure of that kind that is not done; false where there is none.
 	Unfinished(ctx context.Context, kind contactsync.ProcedureKind, organization string) (contactsync.Procedure, bool, error)
+	// LastOfProject returns the newest procedure of that kind with the project, done or not; false where there is none.
+	LastOfProject(ctx context.Context, kind contactsync.ProcedureKind, project int64) (contactsync.Procedure, bool, error)
 	// SaveProcedure keeps a procedure and raises its Revision. One that another process saved meanwhile is refused with
 	// an error that says so.
 	SaveProcedure(ctx context.Context, procedure *contactsync.Procedure) error
 	// LookedAt returns when the last run began that read the project's file; the zero time where none is known.
 	LookedAt(ctx context.Context, project int64) (time.Time, error)
+}
+
+// Lease keeps runs of a project away.
+type Lease interface {
+	// Hold runs work while this process alone may write for the project. It waits for a run that is under way. The context
+	// that work gets is cancelled when the lease is lost, and its fence (contactsync.WithFence) fails from then on.
+	Hold(ctx context.Context, project int64, work func(context.Context) error) error
 }
 
 // Texts words what is written into projects and tickets; templates.Set is one.

@@ -3,6 +3,7 @@ package setup
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"contactsync"
 )
@@ -23,7 +24,7 @@ func (j *job) carryOut(ctx context.Context, dry bool, steps []step) error {
 		return err
 	}
 	if !dry {
-		ctx = contactsync.WithFence(ctx, j.fence)
+		ctx = contactsync.WithFence(ctx, j.fence(ctx))
 	}
 	for i, s := range steps {
 		j.Step(s.does)
@@ -56,11 +57,13 @@ func (j *job) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if found && p.Project != 0 && before.Project != 0 && before.Project != p.Project {
+		return conflict(fmt.Sprintf("Finish that one first: contactsync %s", strings.Join(before.Command, " ")),
+			"the %s of another project of organization %s is not finished: project %d", p.Kind, p.Organization.ID, before.Project)
+	}
 	if found {
 		p.ID, p.Started, p.Revision, p.Commit = before.ID, before.Started, before.Revision, before.Commit
-		if p.Project == 0 {
-			p.Project = before.Project
-		}
+		p.Project = max(p.Project, before.Project)
 	} else {
 		p.ID, p.Started = j.NewID(), j.Now().UTC()
 	}
@@ -76,8 +79,19 @@ func (j *job) save(ctx context.Context) error {
 	return j.Journal.SaveProcedure(ctx, &j.procedure)
 }
 
-// fence keeps this process from writing on when another one has taken the procedure over.
-func (j *job) fence(ctx context.Context) error {
+// fence keeps this process from writing on when another one has taken the procedure over, or when the fence that is
+// there, that of a lease, does.
+func (j *job) fence(outer context.Context) contactsync.Fence {
+	return func(ctx context.Context) error {
+		if err := contactsync.CheckFence(outer); err != nil {
+			return err
+		}
+		return j.notTaken(ctx)
+	}
+}
+
+// notTaken fails when another process has taken the procedure over.
+func (j *job) notTaken(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}

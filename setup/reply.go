@@ -46,6 +46,7 @@ func (c *Caretaker) Answer(ctx context.Context, ticket string, reply templates.R
 	}
 	replied, err := replier.Reply(ctx, ticket, contactsync.Reply{
 		Macro: c.Policy.Titles[reply], Text: text, Public: true, Mark: string(reply) + "-" + about,
+		AndText: reply == templates.OverLimit, // no macro has the list
 	})
 	switch {
 	case err != nil:
@@ -56,6 +57,21 @@ func (c *Caretaker) Answer(ctx context.Context, ticket string, reply templates.R
 		return fmt.Sprintf("answered ticket %s with the macro %q (%s)", ticket, replied.Macro, mode(replied)), contactsync.StepDone, nil
 	}
 	return fmt.Sprintf("answered ticket %s with the text of contactsync (%s)", ticket, mode(replied)), contactsync.StepDone, nil
+}
+
+// TicketOf returns a ticket, and refuses one of another organization. It is false for a desk whose tickets cannot be
+// answered: answering says so.
+func TicketOf(ctx context.Context, desk any, id, organization string) (contactsync.Ticket, bool, error) {
+	replier, ok := desk.(contactsync.Replier)
+	if !ok || id == "" {
+		return contactsync.Ticket{}, false, nil
+	}
+	ticket, err := replier.Ticket(ctx, id)
+	if err == nil && ticket.Organization != "" && ticket.Organization != organization {
+		err = conflict("Check both numbers. To answer no ticket, leave out --ticket.",
+			"ticket %s belongs to organization %s, not to %s", ticket.ID, ticket.Organization, organization)
+	}
+	return ticket, true, err
 }
 
 func mode(replied contactsync.Replied) string {

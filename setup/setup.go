@@ -28,6 +28,8 @@ type Policy struct {
 
 	// Hook is the hook that a project is to have; the legacy one leads to the original trigger address.
 	Hook func(project int64, legacy bool) (contactsync.NewHook, error)
+	// Ours reports whether a hook leads to our receiver, be it at its own address or at the original trigger's.
+	Ours func(contactsync.Hook) bool
 	// Titles are the desk's own macros that answer tickets, instead of the texts.
 	Titles map[templates.Reply]string
 }
@@ -39,6 +41,7 @@ type Options struct {
 	Desk    Desk
 	Syncer  Syncer
 	Journal Journal
+	Lease   Lease
 	Texts   Texts
 	Policy  Policy
 	Step    func(name string)                              // is told what is being done
@@ -133,6 +136,8 @@ type job struct {
 
 	project contactsync.ProjectDetails // zero until it is found or made
 	linked  bool                       // the organization carried the project's number before this process did anything
+	// continued says that the procedure began in another process.
+	continued bool
 	// theirs says that the project was set up before: the file is the customer's.
 	theirs   bool
 	self     int64
@@ -142,9 +147,11 @@ type job struct {
 // org is the organization that the procedure is about.
 func (j *job) org() contactsync.Organization { return j.procedure.Organization }
 
+const namePrefix = "Organization "
+
 // place is where the organization's project belongs, and what it is called.
 func (p Policy) place(organization string) (full, name string) {
-	return path.Join(p.Group, "organization-"+organization), "Organization " + organization
+	return path.Join(p.Group, "organization-"+organization), namePrefix + organization
 }
 
 // outcome is what a step tells when it did not fail.

@@ -67,12 +67,22 @@ func (s *Store) Unfinished(ctx context.Context, kind contactsync.ProcedureKind, 
 	return found[0], true, nil
 }
 
+// LastOfProject returns the newest procedure of that kind with the project, done or not; false where there is none.
+func (s *Store) LastOfProject(ctx context.Context, kind contactsync.ProcedureKind, project int64) (contactsync.Procedure, bool, error) {
+	found, err := s.Procedures(ctx, ProcedureFilter{Kind: kind, Project: project, Limit: 1})
+	if err != nil || len(found) == 0 {
+		return contactsync.Procedure{}, false, err
+	}
+	return found[0], true, nil
+}
+
 // ProcedureFilter picks procedures. The zero filter picks all.
 type ProcedureFilter struct {
 	Kind         contactsync.ProcedureKind
 	Organization string // its id
-	Unfinished   bool   // those alone that are not done
-	Limit        int    // at most so many; 0 is all
+	Project      int64
+	Unfinished   bool // those alone that are not done
+	Limit        int  // at most so many; 0 is all
 }
 
 // Procedures returns the procedures of this desk's organizations, those that began last first. Times are to the
@@ -80,14 +90,14 @@ type ProcedureFilter struct {
 func (s *Store) Procedures(ctx context.Context, filter ProcedureFilter) (procedures []contactsync.Procedure, err error) {
 	query := `SELECT id, revision, kind, organization, organization_name, project, commit_id, state, command, steps,
 			error, asked_by, started_at, updated_at
-		FROM procedure WHERE desk = $1 AND ($2 = '' OR kind = $2) AND ($3 = '' OR organization = $3)`
-	values := []any{s.options.Desk, string(filter.Kind), filter.Organization}
+		FROM procedure WHERE desk = $1 AND ($2 = '' OR kind = $2) AND ($3 = '' OR organization = $3) AND ($4 = 0 OR project = $4)`
+	values := []any{s.options.Desk, string(filter.Kind), filter.Organization, filter.Project}
 	if filter.Unfinished {
 		query += ` AND state <> 'done'`
 	}
 	query += ` ORDER BY seq DESC`
 	if filter.Limit > 0 {
-		query += ` LIMIT $4`
+		query += ` LIMIT $5`
 		values = append(values, filter.Limit)
 	}
 	err = s.read(ctx, "reading procedures", func(tx tx) error {

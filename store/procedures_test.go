@@ -84,6 +84,7 @@ func TestProcedures(t *testing.T) {
 			"kind":            {store.ProcedureFilter{Kind: contactsync.ProcedureSetup}, []contactsync.Procedure{second, first}},
 			"unfinished":      {store.ProcedureFilter{Unfinished: true}, []contactsync.Procedure{second, first}},
 			"everything":      {store.ProcedureFilter{Kind: contactsync.ProcedureSetup, Organization: "1", Unfinished: true, Limit: 5}, []contactsync.Procedure{first}},
+			"project":         {store.ProcedureFilter{Project: 101}, []contactsync.Procedure{first}},
 			"nothing of them": {store.ProcedureFilter{Organization: "3"}, nil},
 		} {
 			if got, err := s.Procedures(t.Context(), test.filter); err != nil || !reflect.DeepEqual(got, test.want) {
@@ -92,6 +93,12 @@ func TestProcedures(t *testing.T) {
 		}
 		if got, found, err := s.Unfinished(t.Context(), contactsync.ProcedureSetup, "1"); err != nil || !found || !reflect.DeepEqual(got, first) {
 			t.Errorf("unfinished: %+v, %v, %v", got, found, err)
+		}
+		if got, found, err := s.LastOfProject(t.Context(), contactsync.ProcedureSetup, 101); err != nil || !found || !reflect.DeepEqual(got, first) {
+			t.Errorf("the last with project 101: %+v, %v, %v", got, found, err)
+		}
+		if got, found, err := s.LastOfProject(t.Context(), contactsync.ProcedureRemoval, 101); err != nil || found {
+			t.Errorf("a removal of project 101: %+v, %v", got, err)
 		}
 		for kind, organization := range map[contactsync.ProcedureKind]string{contactsync.ProcedureRemoval: "1", contactsync.ProcedureSetup: "3"} {
 			if got, found, err := s.Unfinished(t.Context(), kind, organization); err != nil || found || got.ID != "" {

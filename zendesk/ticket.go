@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/http"
 	"net/url"
 	"slices"
@@ -214,6 +215,9 @@ func (r *replying) compose(ctx context.Context, t wire.Ticket) (change map[strin
 		change, tags = t.Changes(to)
 		if to.Comment != nil {
 			comment = *to.Comment
+			if r.reply.AndText {
+				comment.Body += r.afterMacro(comment.HTML)
+			}
 			if comment.Public != nil {
 				replied.Public = *comment.Public
 			}
@@ -238,6 +242,14 @@ func (r *replying) compose(ctx context.Context, t wire.Ticket) (change map[strin
 	change["tags"] = append(slices.Clone(tags), markPrefix+r.reply.Mark)
 	change["updated_stamp"], change["safe_update"] = t.Updated, true
 	return change, replied, nil
+}
+
+// afterMacro is the text as it follows the comment of a macro.
+func (r *replying) afterMacro(asHTML bool) string {
+	if !asHTML {
+		return "\n\n" + r.reply.Text
+	}
+	return "<p>" + strings.ReplaceAll(html.EscapeString(r.reply.Text), "\n", "<br>") + "</p>"
 }
 
 // apply asks what the ticket would be after the macro; applied is false where there is no macro to apply.

@@ -37,17 +37,24 @@ func (p *program) newCaretaker(c config.Config, s *systems, watch *progress, tol
 	if err != nil {
 		return nil, err
 	}
+	var receiver gitlab.Receiver // the zero one is nobody's: answering a ticket takes no hooks
+	if c.Webhook.URL != "" {
+		if receiver, err = gitlab.NewReceiver(c.Webhook.URL); err != nil {
+			return nil, wrong("webhook.url", err)
+		}
+	}
 	wait := p.Remote.Wait
 	if wait == nil {
 		wait = outbound.Wait
 	}
 	return setup.New(setup.Options{
-		Forge: caredFor{s.forge}, Files: &files{s.repository, c.GitLab.URL, p.Now}, Desk: s.desk, Syncer: s.pipeline, Journal: journal{s.store}, Texts: texts,
+		Forge: caredFor{s.forge}, Files: &files{s.repository, c.GitLab.URL, p.Now}, Desk: s.desk, Syncer: s.pipeline,
+		Journal: journal{s.store}, Lease: s.store, Texts: texts,
 		Policy: setup.Policy{
 			Group: strings.Trim(c.GitLab.Group, "/"), Template: c.GitLab.TemplateProject, Branch: c.GitLab.Branch, File: c.GitLab.File,
 			Maintainers:     c.Limits.Maintainers,
 			ContactsWithout: c.Limits.ContactsWithoutProject, ContactsWith: c.Limits.ContactsWithProject,
-			Hook: hook,
+			Hook: hook, Ours: receiver.At,
 			Titles: map[templates.Reply]string{
 				templates.Intro: c.Replies.Intro, templates.NotQualified: c.Replies.NotQualified, templates.SetUp: c.Replies.SetUp,
 				templates.Removed: c.Replies.Removed, templates.OverLimit: c.Replies.OverLimit,

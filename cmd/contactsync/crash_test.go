@@ -22,24 +22,29 @@ import (
 // What tells the program that stands in for contactsync when to die.
 const (
 	dyingProgram = "contactsync-dying"
-	dieAtWrite   = "DIE_AT_WRITE" // from 1
-	dieAfter     = "DIE_AFTER"    // "true": once the answer is there, before anybody reads it
+	dieAtWrite   = "DIE_AT_WRITE"   // to the desk, from 1
+	dieAtRequest = "DIE_AT_REQUEST" // of whatever kind, to whomever, from 1; instead
+	dieAfter     = "DIE_AFTER"      // "true": once the answer is there, before anybody reads it
 	diedStatus   = 137
 )
 
 // runUntilDeath is contactsync in a process that ends, without any goodbye, at one of its writes.
 func runUntilDeath() {
-	at, err := strconv.ParseInt(os.Getenv(dieAtWrite), 10, 64)
+	counts, variable := isWrite, dieAtWrite
+	if os.Getenv(dieAtWrite) == "" {
+		counts, variable = func(string, string) bool { return true }, dieAtRequest
+	}
+	at, err := strconv.ParseInt(os.Getenv(variable), 10, 64)
 	if err != nil {
 		panic(err)
 	}
 	program := main.FromProcess()
 	clock := newClock()
 	program.Remote = main.Clock{Now: clock.Now, Wait: clock.Wait}
+	var counted atomic.Int64 // by all transports together
 	program.Transport = func(next http.RoundTripper) http.RoundTripper {
-		var writes atomic.Int64
 		return roundTripper(func(r *http.Request) (*http.Response, error) {
-			dies := isWrite(r.Method, r.URL.Path) && writes.Add(1) == at
+			dies := counts(r.Method, r.URL.Path) && counted.Add(1) == at
 			if dies && os.Getenv(dieAfter) != "true" {
 				os.Exit(diedStatus)
 			}
@@ -145,6 +150,12 @@ func TestRunWithoutAnEnd(t *testing.T) {
 // runDying runs a command in a process that dies at a write, and returns its exit status.
 func (w *world) runDying(write int, after bool, args ...string) int {
 	w.Helper()
+	return w.runDyingAt(dieAtWrite, write, after, args...)
+}
+
+// runDyingAt is runDying for what the variable counts.
+func (w *world) runDyingAt(variable string, at int, after bool, args ...string) int {
+	w.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		w.Fatal(err)
@@ -153,7 +164,7 @@ func (w *world) runDying(write int, after bool, args ...string) int {
 	cmd := exec.Command(self, args...)
 	cmd.Args[0] = dyingProgram
 	cmd.Env = slices.Concat(os.Environ(), w.env, []string{
-		dieAtWrite + "=" + strconv.Itoa(write), dieAfter + "=" + strconv.FormatBool(after),
+		variable + "=" + strconv.Itoa(at), dieAfter + "=" + strconv.FormatBool(after),
 	})
 	cmd.Stdout, cmd.Stderr = &output, &output
 	err = cmd.Run()

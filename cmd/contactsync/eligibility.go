@@ -12,6 +12,7 @@ import (
 	"contactsync"
 	"contactsync/config"
 	"contactsync/eligibility"
+	"contactsync/setup"
 	"contactsync/templates"
 )
 
@@ -117,25 +118,11 @@ func (p *program) eligibility(cmd *cobra.Command, flags eligibilityFlags) error 
 
 // askTicket takes the requester from the ticket, if there is one, and refuses a ticket of another organization.
 func askTicket(ctx context.Context, s *systems, flags *eligibilityFlags) (contactsync.Ticket, error) {
-	replier, ok := any(s.desk).(contactsync.Replier)
-	if !ok || flags.ticket == "" {
-		return contactsync.Ticket{}, nil // answering it says that it cannot be
-	}
-	ticket, err := replier.Ticket(ctx, flags.ticket)
-	if err != nil {
-		return ticket, err
-	}
-	if ticket.Organization != "" && ticket.Organization != flags.organization {
-		return ticket, &contactsync.Error{
-			Class:  contactsync.ClassProjectConflict,
-			Detail: fmt.Sprintf("ticket %s belongs to organization %s, not to %s", ticket.ID, ticket.Organization, flags.organization),
-			Remedy: "Check both numbers. To answer no ticket, leave out --ticket.",
-		}
-	}
-	if flags.requester == "" {
+	ticket, known, err := setup.TicketOf(ctx, s.desk, flags.ticket, flags.organization)
+	if err == nil && known && flags.requester == "" {
 		flags.requester = string(ticket.Requester)
 	}
-	return ticket, nil
+	return ticket, err
 }
 
 // answerVerdict tells the ticket what the verdict means to the requester, and returns what became of that.

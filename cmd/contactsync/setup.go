@@ -337,9 +337,12 @@ func (p *program) stepLine(n, of int, result contactsync.StepResult) string {
 // tellProcedure says how a procedure ended.
 func (p *program) tellProcedure(d procedureDocument) error {
 	on := p.palette()
-	organization := "organization " + printable(d.Organization.ID)
-	if d.Organization.Name != "" {
-		organization = fmt.Sprintf("%s (organization %s)", on.bold(printable(d.Organization.Name)), printable(d.Organization.ID))
+	subject := "organization " + printable(d.Organization.ID)
+	switch {
+	case d.Organization.ID == "" && d.Project != 0:
+		subject = fmt.Sprintf("project %d", d.Project)
+	case d.Organization.Name != "":
+		subject = fmt.Sprintf("%s (organization %s)", on.bold(printable(d.Organization.Name)), printable(d.Organization.ID))
 	}
 	var w, failure strings.Builder
 	switch {
@@ -348,11 +351,11 @@ func (p *program) tellProcedure(d procedureDocument) error {
 		if len(d.Steps) > 0 && d.ID != "" {
 			fmt.Fprintf(&failure, "  To continue: contactsync %s\n", printable(shellWords(d.Command)))
 		}
-		fmt.Fprintf(&w, "%s: %s\n", organization, on.bold("stopped."))
+		fmt.Fprintf(&w, "%s: %s\n", subject, on.bold("stopped."))
 	case d.dry():
-		fmt.Fprintf(&w, "%s: %s\n", organization, on.bold("nothing was changed: this was a dry run."))
+		fmt.Fprintf(&w, "%s: %s\n", subject, on.bold("nothing was changed: this was a dry run."))
 	default:
-		fmt.Fprintf(&w, "%s: %s\n", organization, on.bold("done."))
+		fmt.Fprintf(&w, "%s: %s\n", subject, on.bold("done."))
 	}
 	fmt.Fprintf(&w, "%s\n", on.dim(fmt.Sprintf("Requests: desk %d, GitLab %d, git %d", d.Requests.Desk, d.Requests.GitLab, d.Requests.Git)))
 	if err := write(p.Stdout, w.String()); err != nil {
