@@ -77,7 +77,7 @@ const (
 )
 
 const (
-	remedyRole  = "Give the service account the role Maintainer in the project, or Owner where the detail asks for it, and its token the scope api."
+	remedyRole  = "Give the service account the role Owner in the group, or Maintainer for all but making, deleting and restoring projects, and its token the scope api. Then run the same command again: it continues where it stopped."
 	remedyAgain = "Do what GitLab says, then run the same command again: it continues where it stopped."
 )
 
@@ -125,12 +125,18 @@ var errExists = errors.New("it is there already")
 // taken"]}}; "" for none.
 func (c *Client) wordsOf(ctx context.Context, answered *gitlab.ErrorResponse) string {
 	said := answered.Message
-	var by struct {
-		Message map[string][]string `json:"message"`
+	var body struct {
+		Message json.RawMessage `json:"message"`
 	}
-	if json.Unmarshal(answered.Body, &by) == nil && len(by.Message) > 0 {
+	var text string
+	var byAttribute map[string][]string
+	switch {
+	case json.Unmarshal(answered.Body, &body) != nil:
+	case json.Unmarshal(body.Message, &text) == nil:
+		said = text
+	case json.Unmarshal(body.Message, &byAttribute) == nil:
 		var parts []string
-		for attribute, problems := range by.Message {
+		for attribute, problems := range byAttribute {
 			parts = append(parts, attribute+" "+strings.Join(problems, ", "))
 		}
 		slices.Sort(parts)

@@ -21,6 +21,7 @@ import (
 	"contactsync/eligibility"
 	fakegitlab "contactsync/internal/fakes/gitlab"
 	fakezendesk "contactsync/internal/fakes/zendesk"
+	"contactsync/setup"
 )
 
 // What the stand-ins of the demo let in. They are no secrets: both listen on this machine alone, for minutes.
@@ -166,6 +167,16 @@ func (s *stage) setUp(ctx context.Context, p *program) (procedureDocument, error
 	if err != nil {
 		return procedureDocument{}, err
 	}
+	var tally contactsync.Tally
+	procedure, err := s.cared(contactsync.WithTally(ctx, &tally), p, func(ctx context.Context, c *setup.Caretaker) (contactsync.Procedure, error) {
+		return p.setUpOne(ctx, s.daemon.systems, s.settings, c, flags, judgment{policy: policy, flags: flags.eligibilityFlags, by: "demo"})
+	})
+	s.number, s.project, s.shown = procedure.Project, contactsync.ProjectRef(fmt.Sprint(procedure.Project)), procedure.Commit
+	return procedureDocument{procedure, tally.Requests(), nil}, err
+}
+
+// cared lets the caretaker do something, and shows its steps.
+func (s *stage) cared(ctx context.Context, p *program, do func(context.Context, *setup.Caretaker) (contactsync.Procedure, error)) (contactsync.Procedure, error) {
 	watch := p.newProgress()
 	defer watch.Close()
 	var telling error
@@ -173,17 +184,13 @@ func (s *stage) setUp(ctx context.Context, p *program) (procedureDocument, error
 		telling = cmp.Or(telling, write(p.Stdout, indented(p.stepLine(n, of, result))))
 	})
 	if err != nil {
-		return procedureDocument{}, err
+		return contactsync.Procedure{}, err
 	}
-	var tally contactsync.Tally
-	procedure, err := p.setUpOne(contactsync.WithTally(ctx, &tally), s.daemon.systems, s.settings, caretaker, flags,
-		judgment{policy: policy, flags: flags.eligibilityFlags, by: "demo"})
-	document := procedureDocument{procedure, tally.Requests(), nil}
-	if err = errors.Join(err, telling); err != nil {
-		return document, err
+	procedure, err := do(ctx, caretaker)
+	if err == nil {
+		err = telling
 	}
-	s.number, s.project, s.shown = procedure.Project, contactsync.ProjectRef(fmt.Sprint(procedure.Project)), procedure.Commit
-	return document, nil
+	return procedure, err
 }
 
 func (s *stage) setupFlags() setupFlags {

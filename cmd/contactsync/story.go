@@ -9,6 +9,7 @@ import (
 	"contactsync"
 	"contactsync/contacts"
 	"contactsync/eligibility"
+	"contactsync/setup"
 )
 
 // story is a demo that plays by itself and checks what it tells.
@@ -35,6 +36,8 @@ func (p *program) tellStory(ctx context.Context, s *stage) error {
 		{"A push with a slip in it: an address has lost its end.", t.slip},
 		{"A push drops most of the people. Was that meant? The removals wait for somebody's word.", t.shrink},
 		{"A push lists somebody who belongs to another organization.", t.conflict},
+		{"The organization wants to go back to tickets. It has too many contacts for that.", t.tooMany},
+		{"The list is shortened in the project itself, and then the project is removed.", t.remove},
 	}
 	for i, scene := range scenes {
 		if err := p.say("\n%d. %s", i+1, p.palette().bold(scene.title)); err != nil {
@@ -172,14 +175,67 @@ func (t *story) conflict(ctx context.Context) error {
 	return t.say("   Sophie stays where she is; Rosalind was not made to wait for that.")
 }
 
-// end corrects the file, so that file and desk agree again, and says what it all took.
-func (t *story) end(ctx context.Context) error {
-	if err := t.say("\n%s", t.palette().bold("At the end the file is corrected, and file and desk agree again.")); err != nil {
+// tooMany lets the organization grow over the limit that it would have without a project.
+func (t *story) tooMany(ctx context.Context) error {
+	limit := t.settings.Limits.ContactsWithoutProject
+	for i := len(t.file); i <= limit; i++ {
+		t.file = append(t.file, person(fmt.Sprintf("Computer %02d", i), contactsync.Email(fmt.Sprintf("computer%02d@example.com", i))))
+	}
+	if err := t.say("   $ %s", t.palette().bold(`git commit -am "The whole computing room" && git push`)); err != nil {
 		return err
 	}
-	if _, err := t.playPush(ctx, "Sophie has moved on", t.rendered(), contactsync.StatusUnchanged); err != nil {
+	run, err := t.push(ctx, "The whole computing room", t.rendered())
+	if err != nil {
 		return err
 	}
+	t.count(run.Requests)
+	if err := t.expect(run, contactsync.StatusSucceeded); err != nil {
+		return err
+	}
+	if err := t.say("   %s There are %d contacts now.", summaryLine(run), len(t.file)); err != nil {
+		return err
+	}
+	_, err = t.removal(ctx)
+	if contactsync.ClassOf(err) != contactsync.ClassTooManyContacts {
+		return fmt.Errorf("the removal should be refused with %s: %w", contactsync.ClassTooManyContacts, err)
+	}
+	failure := contactsync.FailureOf(err)
+	failure.Detail, _, _ = strings.Cut(failure.Detail, "\n") // the list of them all is no part of the story
+	var w strings.Builder
+	writeFailure(&w, failure)
+	return write(t.Stdout, indented(w.String()))
+}
+
+func (t *story) remove(ctx context.Context) error {
+	t.file = t.file[:t.settings.Limits.ContactsWithoutProject]
+	if _, err := t.playPush(ctx, "One less", t.rendered(), contactsync.StatusSucceeded); err != nil {
+		return err
+	}
+	before := t.atDesk()
+	if _, err := t.removal(ctx); err != nil {
+		return err
+	}
+	if !slices.Equal(before, t.atDesk()) {
+		return fmt.Errorf("removing the project removed contacts")
+	}
+	return t.say("   Everybody is still a contact; from now on the list changes by ticket.")
+}
+
+// removal plays the command that removes the project.
+func (t *story) removal(ctx context.Context) (contactsync.Procedure, error) {
+	if err := t.prompt("remove", string(t.project)); err != nil {
+		return contactsync.Procedure{}, err
+	}
+	var tally contactsync.Tally
+	procedure, err := t.cared(contactsync.WithTally(ctx, &tally), t.program, func(ctx context.Context, c *setup.Caretaker) (contactsync.Procedure, error) {
+		return c.Remove(ctx, setup.Removal{Project: t.number, By: "demo", Command: []string{"remove", string(t.project)}})
+	})
+	t.count(tally.Requests())
+	return procedure, err
+}
+
+// end says what it all took.
+func (t *story) end(context.Context) error {
 	if mails, violations := t.desk.Mails(), t.desk.Violations(); len(mails)+len(violations) > 0 {
 		return fmt.Errorf("the desk saw what it never should: mails to %v, %v", mails, violations)
 	}
