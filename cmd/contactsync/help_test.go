@@ -32,7 +32,7 @@ func TestHelp(t *testing.T) {
 		}
 		return count
 	}
-	if count := explain(); count != 18 {
-		t.Errorf("%d commands explain themselves, want 18", count)
+	if count := explain(); count != 19 {
+		t.Errorf("%d commands explain themselves, want 19", count)
 	}
 }

@@ -78,7 +78,7 @@ contacts not applied), 4 held (changes wait for approval), 5 "plan --exit-code" 
 
 	root.AddCommand(
 		p.demoCommand(), p.serveCommand(), p.lintCommand(), p.planCommand(), p.syncCommand(), p.approveCommand(), p.runsCommand(),
-		p.exportCommand(), p.importCommand(), p.eligibilityCommand(), p.setupCommand(), p.configCommand(), p.versionCommand(), completionCommand(),
+		p.exportCommand(), p.importCommand(), p.eligibilityCommand(), p.setupCommand(), p.auditCommand(), p.configCommand(), p.versionCommand(), completionCommand(),
 	)
 	return root
 }
