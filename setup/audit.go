@@ -288,14 +288,15 @@ func (a *audit) lookAt(ctx context.Context, suspects []suspect) ([]contactsync.F
 			return nil
 		})
 	}
-	return slices.Concat(results...), errors.Join(group.Wait(), ctx.Err())
+	err := errors.Join(group.Wait(), ctx.Err())
+	return slices.Concat(results...), err
 }
 
 // auditFailed is the finding about what could not be looked at.
 func auditFailed(org contactsync.Organization, project int64, err error) contactsync.Finding {
-	found := auditFinding(contactsync.CheckUnaudited, org, project, "Run the audit again. If it keeps happening: "+contactsync.FailureOf(err).Remedy,
-		"could not be looked at: %s", firstLine(err.Error()))
-	found.Error = contactsync.FailureOf(err)
+	failure := contactsync.FailureOf(err)
+	found := auditFinding(contactsync.CheckUnaudited, org, project, failure.Remedy, "could not be looked at: %s", firstLine(failure.Detail))
+	found.Error = failure
 	return found
 }
 

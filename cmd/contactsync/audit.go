@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -88,7 +89,8 @@ func (p *program) audit(ctx context.Context, flags auditFlags) error {
 	if err != nil {
 		return err
 	}
-	if _, err := askTicket(ctx, systems, &eligibilityFlags{organization: flags.organization, ticket: flags.ticket}); err != nil {
+	var asking contactsync.Tally
+	if _, err := askTicket(contactsync.WithTally(ctx, &asking), systems, &eligibilityFlags{organization: flags.organization, ticket: flags.ticket}); err != nil {
 		return err
 	}
 	audited, err := caretaker.Audit(watch.watch(ctx), setup.Audit{
@@ -96,6 +98,7 @@ func (p *program) audit(ctx context.Context, flags auditFlags) error {
 		Waiting: func(ctx context.Context) ([]setup.Waiting, error) { return waitingIn(ctx, systems.store) },
 	})
 	watch.Close()
+	audited.Requests.Desk += asking.Requests().Desk
 	return p.reportAudit(auditDocument{
 		Findings: append([]contactsync.Finding{}, audited.Findings...), Organizations: audited.Organizations, Projects: audited.Projects,
 		Skipped: audited.Skipped, Answered: audited.Answered, Requests: audited.Requests, Error: contactsync.FailureOf(err),
@@ -153,10 +156,10 @@ func (p *program) reportAudit(document auditDocument, flags auditFlags) error {
 	return nil
 }
 
-func writeAudit(w *strings.Builder, d auditDocument, people1 bool, on palette) {
+func writeAudit(w *strings.Builder, d auditDocument, withPeople bool, on palette) {
 	for _, f := range d.Findings {
 		fmt.Fprintf(w, "%s  %s %s\n", on.red(fmt.Sprintf("  x %-13s", f.Check)), auditSubject(f, on), printable(f.Message))
-		if people1 {
+		if withPeople {
 			for _, person := range f.People {
 				fmt.Fprintf(w, "        %s <%s>\n", printable(person.Name), printable(string(person.Email)))
 			}
@@ -227,7 +230,8 @@ func writeAuditCSV(w *strings.Builder, findings []contactsync.Finding) {
 // Source: owasp.org/www-community/attacks/CSV_Injection.
 func cell(text string) string {
 	text = printable(text)
-	if trimmed := strings.TrimSpace(text); trimmed != "" && strings.ContainsRune("=+-@", rune(trimmed[0])) {
+	first, _ := utf8.DecodeRuneInString(strings.TrimSpace(text))
+	if strings.ContainsRune("=+-@＝＋－＠", first) { // the wide ones are the same to some of them
 		return "'" + text
 	}
 	return text
