@@ -158,7 +158,7 @@ func (p *program) reportAudit(document auditDocument, flags auditFlags) error {
 
 func writeAudit(w *strings.Builder, d auditDocument, withPeople bool, on palette) {
 	for _, f := range d.Findings {
-		fmt.Fprintf(w, "%s  %s %s\n", on.red(fmt.Sprintf("  x %-13s", f.Check)), auditSubject(f, on), printable(f.Message))
+		fmt.Fprintf(w, "%s  %s: %s\n", on.red(fmt.Sprintf("  x %-13s", f.Check)), auditSubject(f, on), printable(f.Message))
 		if withPeople {
 			for _, person := range f.People {
 				fmt.Fprintf(w, "        %s <%s>\n", printable(person.Name), printable(string(person.Email)))
