@@ -23,12 +23,9 @@ func (a *audit) linkedProject(ctx context.Context, project int64, carriers []con
 	if err != nil {
 		return nil, err
 	}
-	found, err := a.lookAtLinks(ctx, project, details, there, carriers)
-	if err != nil || !there || details.deletion != "" {
+	found, carriers, err := a.lookAtLinks(ctx, project, details, there, carriers)
+	if err != nil || !there || details.deletion != "" || len(carriers) != 1 {
 		return found, err
-	}
-	if slices.ContainsFunc(found, func(f contactsync.Finding) bool { return f.Check == contactsync.CheckLinkDouble }) {
-		return found, nil // nothing is synced, whatever hooks tell
 	}
 	for _, part := range []struct {
 		wanted bool
@@ -45,35 +42,39 @@ func (a *audit) linkedProject(ctx context.Context, project int64, carriers []con
 	return found, nil
 }
 
-// lookAtLinks tells what is wrong with the organizations' links to a project.
-func (a *audit) lookAtLinks(ctx context.Context, project int64, details auditedProject, there bool, carriers []contactsync.Organization) (found []contactsync.Finding, err error) {
-	if a.wanted.Organization != "" { // the others were not read
-		_, err := a.Desk.Organization(ctx, project)
-		switch class := contactsync.ClassOf(err); {
-		case class == contactsync.ClassTooManyOrgs:
-			found = append(found, auditFinding(contactsync.CheckLinkDouble, carriers[0], project, class.Info().Remedy, "%s", firstLine(err.Error())))
-		case err != nil && class != contactsync.ClassNoOrgFound: // which the desk's search may say of a new link
-			return nil, err
-		}
-	}
+// lookAtLinks tells what is wrong with the organizations' links to a project, and returns those that carry it: none where
+// not all of them are known.
+func (a *audit) lookAtLinks(ctx context.Context, project int64, details auditedProject, there bool, carriers []contactsync.Organization) (
+	found []contactsync.Finding, now []contactsync.Organization, err error) {
 	wrong := func(org contactsync.Organization) (contactsync.Check, string, string) {
 		return a.wrongLink(details, there, org)
 	}
 	if len(carriers) > 1 || slices.ContainsFunc(carriers, func(org contactsync.Organization) bool { check, _, _ := wrong(org); return check != "" }) {
 		if carriers, err = a.stillCarrying(ctx, project, carriers); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	for _, org := range carriers {
 		if len(carriers) > 1 {
 			found = append(found, auditFinding(contactsync.CheckLinkDouble, org, project, contactsync.ClassTooManyOrgs.Info().Remedy,
-				"is linked to project %d, and so is %s: nothing is synced", project, auditedOthers(carriers, org)))
+				"is linked to project %d, as is %s: nothing is synced", project, auditedOthers(carriers, org)))
 		}
 		if check, message, remedy := wrong(org); check != "" {
 			found = append(found, auditFinding(check, org, project, remedy, "%s", message))
 		}
 	}
-	return found, nil
+	if a.wanted.Organization == "" || len(carriers) == 0 {
+		return found, carriers, nil
+	}
+	_, err = a.Desk.Organization(ctx, project) // the others were not read
+	switch class := contactsync.ClassOf(err); {
+	case class == contactsync.ClassTooManyOrgs:
+		double := auditFinding(contactsync.CheckLinkDouble, carriers[0], project, class.Info().Remedy, "%s", firstLine(err.Error()))
+		return append(found, double), nil, nil
+	case err != nil && class != contactsync.ClassNoOrgFound: // which the desk's search may say of a new link
+		return found, nil, err
+	}
+	return found, carriers, nil
 }
 
 // auditedProject returns a project; false where GitLab shows none with that number.
@@ -122,12 +123,17 @@ func (a *audit) stillCarrying(ctx context.Context, project int64, carriers []con
 	return now, nil
 }
 
+// auditedOthers names the other organizations, of which there can be any number.
 func auditedOthers(all []contactsync.Organization, but contactsync.Organization) string {
+	const most = 5
 	var others []string
 	for _, org := range all {
-		if org.ID != but.ID {
+		if org.ID != but.ID && len(others) < most {
 			others = append(others, "organization "+org.ID)
 		}
+	}
+	if more := len(all) - 1 - len(others); more > 0 {
+		others = append(others, fmt.Sprintf("%d more", more))
 	}
 	return strings.Join(others, ", ")
 }
@@ -157,6 +163,11 @@ func (a *audit) drift(ctx context.Context, project int64, org contactsync.Organi
 	a.planning.Git += run.Requests.Git
 	a.mu.Unlock()
 	if failure := run.Error; failure != nil {
+		if failure.Class == contactsync.ClassNoOrgFound { // the link may have been taken away since it was read
+			if now, err := a.stillCarrying(ctx, project, []contactsync.Organization{org}); err != nil || len(now) == 0 {
+				return nil, err
+			}
+		}
 		check := contactsync.CheckSyncFails
 		switch {
 		case failure.Class == contactsync.ClassFileMissing:

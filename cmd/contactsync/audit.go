@@ -171,7 +171,7 @@ func writeAudit(w *strings.Builder, d auditDocument, withPeople bool, on palette
 		result = people(len(d.Findings), "finding", "findings")
 	}
 	if d.Error != nil {
-		result += ", and the audit did not come to its end"
+		result += ", but the audit failed"
 	}
 	fmt.Fprintf(w, "%s Looked at %s and %s.\n", on.bold(result+"."), people(d.Organizations, "organization", "organizations"),
 		people(d.Projects, "project", "projects"))
