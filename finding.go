@@ -35,6 +35,25 @@ const (
 	CheckGuideMissing Check = "guide_missing"
 )
 
+// The checks of an audit, beside those about links, hooks and files above. docs/audit.md tells what each is about.
+const (
+	CheckOverLimit   Check = "over_limit"
+	CheckDrift       Check = "drift"
+	CheckSyncFails   Check = "sync_fails"
+	CheckHeld        Check = "held"
+	CheckQuarantined Check = "quarantined"
+	CheckUnaudited   Check = "not_audited"
+)
+
+// AuditChecks returns every check of an audit, in the order in which it tells them.
+func AuditChecks() []Check {
+	return []Check{
+		CheckOverLimit, CheckLinkDouble, CheckLinkMissing, CheckGone, CheckDeleted, CheckMoved, CheckName,
+		CheckDrift, CheckFileMissing, CheckFileInvalid, CheckSyncFails, CheckHookMissing, CheckHookDisabled,
+		CheckHeld, CheckQuarantined, CheckUnaudited,
+	}
+}
+
 // Checks returns every check, in the order of the documentation.
 func Checks() []Check {
 	return []Check{
@@ -66,7 +85,7 @@ const (
 	FixAsk  Fix = "ask"  // only after a yes
 )
 
-// Finding is something about a project that is not as it is to be.
+// Finding is something about a project, or an organization, that is not as it is to be.
 type Finding struct {
 	Check    Check    `json:"check"`
 	Severity Severity `json:"severity"`
@@ -74,5 +93,18 @@ type Finding struct {
 	Remedy   string   `json:"remedy"`
 	Fix      Fix      `json:"fix"`
 	Fixed    bool     `json:"fixed"`           // repaired, and read back
-	Error    *Failure `json:"error,omitempty"` // why the repair failed
+	Error    *Failure `json:"error,omitempty"` // why the repair failed, or what could not be looked at
+
+	// What an audit adds, which is about many.
+	Project      int64           `json:"project,omitempty"`
+	Organization *Organization   `json:"organization,omitempty"`
+	Contacts     int             `json:"contacts,omitempty"` // how many there are
+	Limit        int             `json:"limit,omitempty"`    // how many there may be
+	People       []PresentPerson `json:"people,omitempty"`   // the contacts of an organization that is over its limit
+}
+
+// PresentPerson is a contact as the desk has it.
+type PresentPerson struct {
+	Name  string `json:"name"`
+	Email Email  `json:"email"` // the main address; "" for somebody without any
 }

@@ -223,6 +223,22 @@ func TestDoctorChecks(t *testing.T) {
 	}
 }
 
+// Every check of an audit is explained, in the order in which it tells them, and no other.
+func TestAuditChecks(t *testing.T) {
+	var want, listed []string
+	for _, check := range contactsync.AuditChecks() {
+		want = append(want, string(check))
+	}
+	_, table, _ := strings.Cut(read(t, "docs/audit.md"), "\n## What it tells\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\|").FindAllStringSubmatch(table, -1) {
+		listed = append(listed, row[1])
+	}
+	if !slices.Equal(listed, want) {
+		t.Errorf("docs/audit.md lists %q, want %q", listed, want)
+	}
+}
+
 // Whoever writes texts of their own finds every file, and what can be filled in.
 func TestTexts(t *testing.T) {
 	page := read(t, "docs/configuration.md")

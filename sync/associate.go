@@ -89,7 +89,7 @@ func (p *Pipeline) newcomers(ctx context.Context, run *contactsync.Run, organiza
 			state.Contacts = append(state.Contacts, c)
 		}
 	}
-	if limit := p.Policy.MaxContacts; limit > 0 && len(state.Contacts) > limit {
+	if limit := p.Policy.MaxContacts; exceeds(len(state.Contacts), limit) {
 		return state, contactsync.Errorf(contactsync.ClassTooManyContacts,
 			"organization %s would have %d contacts, and its limit is %d; nothing was changed", organization, len(state.Contacts), limit)
 	}

@@ -108,10 +108,25 @@ func (p *Pipeline) Plan(ctx context.Context, project contactsync.ProjectRef) con
 	})
 }
 
-// PlanFile shows what a contacts file would do to an organization. It writes nothing anywhere.
+// PlanFile shows what a contacts file would do to an organization that has a project, or is about to get one. It writes
+// nothing anywhere.
 func (p *Pipeline) PlanFile(ctx context.Context, content []byte, organization string) contactsync.Run {
+	return p.planLocal(ctx, content, organization, func(_ context.Context, _ contactsync.Organization, wanted int) error {
+		return p.Policy.checkLimit(wanted)
+	})
+}
+
+// PlanFileAsIs is PlanFile under the limit that holds for the organization as it is now, with a project or without one.
+func (p *Pipeline) PlanFileAsIs(ctx context.Context, content []byte, organization string) contactsync.Run {
+	return p.planLocal(ctx, content, organization, p.checkLimitAsIs)
+}
+
+// limiter refuses a file that lists more contacts than the organization may have.
+type limiter func(ctx context.Context, org contactsync.Organization, wanted int) error
+
+func (p *Pipeline) planLocal(ctx context.Context, content []byte, organization string, limited limiter) contactsync.Run {
 	return p.show(ctx, contactsync.Run{}, func(ctx context.Context, run *contactsync.Run) (proposal, error) {
-		state, err := p.readLocal(ctx, content, organization, run)
+		state, err := p.readLocal(ctx, content, organization, limited, run)
 		if err != nil {
 			return proposal{}, err
 		}
@@ -339,25 +354,21 @@ func (p *Pipeline) progress(ctx context.Context) context.Context {
 	return contactsync.WithProgress(ctx, p.Observer.Progress)
 }
 
-// parse reads a contacts file and checks what only a run can: whose it is, and how many it may list. Of all runs of a
-// process one parses at a time: a file that means harm can cost a hundred times its size while it is parsed.
-func (p *Pipeline) parse(content []byte, today contactsync.Date) (contacts.File, error) {
+// parse reads a contacts file and checks that it lists somebody today. Of all runs of a process one parses at a time: a
+// file that means harm can cost a hundred times its size while it is parsed.
+func (p *Pipeline) parse(content []byte, today contactsync.Date) (file contacts.File, wanted int, err error) {
 	p.parsing <- struct{}{}
 	file, problems := contacts.Parse(content)
 	<-p.parsing
 	if err := contacts.Err(problems); err != nil {
-		return contacts.File{}, err
+		return contacts.File{}, 0, err
 	}
-	wanted := len(wantedOf(file.Contacts, today))
+	wanted = len(wantedOf(file.Contacts, today))
 	if wanted == 0 {
-		return contacts.File{}, contactsync.Errorf(contactsync.ClassFileEmpty,
+		return contacts.File{}, 0, contactsync.Errorf(contactsync.ClassFileEmpty,
 			"the last day of every contact in the file has passed, so it lists nobody; nobody was removed")
 	}
-	if limit := p.Policy.MaxContacts; limit > 0 && wanted > limit {
-		return contacts.File{}, contactsync.Errorf(contactsync.ClassTooManyContacts,
-			"the file lists %d contacts, and the limit for this organization is %d; nothing was changed", wanted, limit)
-	}
-	return file, nil
+	return file, wanted, nil
 }
 
 // checkOwner refuses a file that names another organization than the one its project is linked to.

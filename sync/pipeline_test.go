@@ -159,6 +159,23 @@ func TestPlanWritesNothingAndHasTheDigestOfTheSync(t *testing.T) {
 	}
 }
 
+// A desk that does not tell who has a project leaves a file of this machine to the limit of those that have one, and a
+// file for setting up is never held to that of organizations without.
+func TestPlanFileLimits(t *testing.T) {
+	for _, with := range []int{0, 3, 2} {
+		b := newBench()
+		b.list(b.members(3)...)
+		b.policy.MaxContacts, b.policy.MaxContactsWithout = with, 1
+		for _, run := range []contactsync.Run{
+			b.pipeline().PlanFileAsIs(t.Context(), []byte(b.file), "42"), b.pipeline().PlanFile(t.Context(), []byte(b.file), "42"),
+		} {
+			if refused := run.Error != nil; refused != (with == 2) {
+				t.Errorf("with a limit of %d the plan is %s: %+v", with, run.Status, run.Error)
+			}
+		}
+	}
+}
+
 // Every failure before the plan ends the run with its name, and nothing is written.
 func TestFailuresBeforeThePlan(t *testing.T) {
 	trouble := func(class contactsync.Class) error { return contactsync.Errorf(class, "trouble") }

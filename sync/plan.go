@@ -36,9 +36,11 @@ type Policy struct {
 	PeopleElsewhere PeopleElsewhere
 	Names           Names
 	Protected       []contactsync.Email // never touched
-	MaxContacts     int                 // 0: no limit
-	HoldRemovals    Threshold
-	HoldAdditions   Threshold
+	MaxContacts     int                 // of an organization with a project; 0: no limit
+	// MaxContactsWithout is that of one without a project. It matters to files of a machine alone.
+	MaxContactsWithout int
+	HoldRemovals       Threshold
+	HoldAdditions      Threshold
 }
 
 // State is everything that a plan is made from.

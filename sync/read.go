@@ -39,7 +39,10 @@ func (p *Pipeline) read(ctx context.Context, project int64, run *contactsync.Run
 			stopMembers()
 			return
 		}
-		file, err := p.parse(side.file.Content, today)
+		file, wanted, err := p.parse(side.file.Content, today)
+		if err == nil {
+			err = p.Policy.checkLimit(wanted)
+		}
 		if err != nil {
 			side.fileErr = err
 			stopMembers()
@@ -78,9 +81,9 @@ func (p *Pipeline) read(ctx context.Context, project int64, run *contactsync.Run
 }
 
 // readLocal gathers what a plan of a local file is made from.
-func (p *Pipeline) readLocal(ctx context.Context, content []byte, organization string, run *contactsync.Run) (State, error) {
+func (p *Pipeline) readLocal(ctx context.Context, content []byte, organization string, limited limiter, run *contactsync.Run) (State, error) {
 	today := contactsync.DateOf(p.Now())
-	file, err := p.parse(content, today)
+	file, wanted, err := p.parse(content, today)
 	if err != nil {
 		return State{}, err
 	}
@@ -91,6 +94,9 @@ func (p *Pipeline) readLocal(ctx context.Context, content []byte, organization s
 	}
 	run.Organization = &org
 	if err := checkOwner(file, org); err != nil {
+		return State{}, err
+	}
+	if err := limited(ctx, org, wanted); err != nil {
 		return State{}, err
 	}
 	members, err := p.members(ctx, org)

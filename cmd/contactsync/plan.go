@@ -21,7 +21,8 @@ func (p *program) planCommand() *cobra.Command {
 		Use:   "plan PROJECT | plan --file FILE --organization ID",
 		Short: "Shows what a sync would do; writes nothing anywhere",
 		Long: `Shows what a sync of the project would do, and writes nothing anywhere: not at the desk, not in the repository, not
-in the store. With --file and --organization it plans a file of this machine against an organization of the desk.
+in the store. With --file and --organization it plans a file of this machine against an organization of the desk, under
+the limit of contacts that holds for the organization as it is: with a project or without one.
 
   +  creates a new person        >  adds an existing person     ~  renames a contact
   -  removes a contact           =  held or skipped             !  conflict
@@ -83,7 +84,7 @@ func (p *program) planFile(cmd *cobra.Command, flags planFlags) error {
 		return err
 	}
 	defer systems.close()
-	run := systems.pipeline.PlanFile(watch.watch(cmd.Context()), content, flags.organization)
+	run := systems.pipeline.PlanFileAsIs(watch.watch(cmd.Context()), content, flags.organization)
 	watch.Close()
 	return p.reportPlan(run, flags, func(contactsync.Run) string { return printable(filepath.Base(flags.file)) })
 }

@@ -222,10 +222,10 @@ func policyOf(c config.Config) sync.Policy {
 	return sync.Policy{
 		PeopleElsewhere: sync.PeopleElsewhere(c.Sync.PeopleElsewhere),
 		Names:           sync.Names(c.Sync.Names),
-		MaxContacts:     c.Limits.ContactsWithProject,
-		Protected:       c.Sync.Protected,
-		HoldRemovals:    sync.Threshold(c.Sync.HoldRemovals),
-		HoldAdditions:   sync.Threshold(c.Sync.HoldAdditions),
+		MaxContacts:     c.Limits.ContactsWithProject, MaxContactsWithout: c.Limits.ContactsWithoutProject,
+		Protected:     c.Sync.Protected,
+		HoldRemovals:  sync.Threshold(c.Sync.HoldRemovals),
+		HoldAdditions: sync.Threshold(c.Sync.HoldAdditions),
 	}
 }
 
