@@ -195,7 +195,7 @@ func (t *story) tooMany(ctx context.Context) error {
 	if err := t.say("   %s There are %d contacts now.", summaryLine(run), len(t.file)); err != nil {
 		return err
 	}
-	_, err = t.removal(ctx)
+	err = t.removal(ctx)
 	if contactsync.ClassOf(err) != contactsync.ClassTooManyContacts {
 		return fmt.Errorf("the removal should be refused with %s: %w", contactsync.ClassTooManyContacts, err)
 	}
@@ -212,7 +212,7 @@ func (t *story) remove(ctx context.Context) error {
 		return err
 	}
 	before := t.atDesk()
-	if _, err := t.removal(ctx); err != nil {
+	if err := t.removal(ctx); err != nil {
 		return err
 	}
 	if !slices.Equal(before, t.atDesk()) {
@@ -222,16 +222,16 @@ func (t *story) remove(ctx context.Context) error {
 }
 
 // removal plays the command that removes the project.
-func (t *story) removal(ctx context.Context) (contactsync.Procedure, error) {
+func (t *story) removal(ctx context.Context) error {
 	if err := t.prompt("remove", string(t.project)); err != nil {
-		return contactsync.Procedure{}, err
+		return err
 	}
 	var tally contactsync.Tally
-	procedure, err := t.cared(contactsync.WithTally(ctx, &tally), t.program, func(ctx context.Context, c *setup.Caretaker) (contactsync.Procedure, error) {
+	_, err := t.cared(contactsync.WithTally(ctx, &tally), t.program, func(ctx context.Context, c *setup.Caretaker) (contactsync.Procedure, error) {
 		return c.Remove(ctx, setup.Removal{Project: t.number, By: "demo", Command: []string{"remove", string(t.project)}})
 	})
 	t.count(tally.Requests())
-	return procedure, err
+	return err
 }
 
 // end says what it all took.
