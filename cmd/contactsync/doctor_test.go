@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -625,5 +626,20 @@ func TestDoctorUsage(t *testing.T) {
 	}
 	if len(p.desk.Requests()) > 0 {
 		t.Error("the desk was asked")
+	}
+}
+
+// The page shows what the program says.
+func TestDoctorPage(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t, nil)
+	p.gitlab("PUT", "", map[string]any{"wiki_access_level": "enabled"})
+	p.mallory("Mallory")
+	page, err := os.ReadFile("../../docs/doctor.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.run("doctor", fmt.Sprint(p.project)); got.status != 3 || !strings.Contains(string(page), "$ contactsync doctor 1\n"+got.stdout+"```") {
+		t.Errorf("status %d; the page does not show\n%s", got.status, got.stdout)
 	}
 }
