@@ -37,15 +37,23 @@ func (t *Tally) Requests() Requests {
 
 type tallyKey struct{}
 
-// WithTally returns a context whose requests are counted in the tally.
-func WithTally(ctx context.Context, tally *Tally) context.Context {
-	return context.WithValue(ctx, tallyKey{}, tally)
+// counting is a tally of a context, and that of the context around it.
+type counting struct {
+	tally *Tally
+	outer *counting
 }
 
-// CountRequest counts one request to the system, if the context has a tally. Adapters call it for each attempt.
+// WithTally returns a context whose requests are counted in the tally, and in that of the context around it.
+func WithTally(ctx context.Context, tally *Tally) context.Context {
+	outer, _ := ctx.Value(tallyKey{}).(*counting)
+	return context.WithValue(ctx, tallyKey{}, &counting{tally, outer})
+}
+
+// CountRequest counts one request to the system in the tallies of the context. Adapters call it for each attempt.
 func CountRequest(ctx context.Context, system System) {
-	if tally, ok := ctx.Value(tallyKey{}).(*Tally); ok {
-		tally.counts[system].Add(1)
+	in, _ := ctx.Value(tallyKey{}).(*counting)
+	for ; in != nil; in = in.outer {
+		in.tally.counts[system].Add(1)
 	}
 }
 

@@ -62,9 +62,6 @@ func (c *Caretaker) Audit(ctx context.Context, wanted Audit) (Audited, error) {
 	a := &audit{Caretaker: c, wanted: wanted}
 	err := a.carryOut(ctx)
 	a.result.Requests = tally.Requests()
-	a.result.Requests.Desk += a.planning.Desk
-	a.result.Requests.GitLab += a.planning.GitLab
-	a.result.Requests.Git += a.planning.Git
 	switch {
 	case ctx.Err() != nil:
 		return a.result, &contactsync.Error{
@@ -87,9 +84,6 @@ type audit struct {
 	carried  map[string]int64                     // by organization
 	counts   map[string]int                       // of contacts, about, by organization
 	projects map[int64]auditedProject             // those of the group that stay
-
-	mu       sync.Mutex
-	planning contactsync.Requests // of plans, which count their own
 }
 
 // auditedProject is what is kept of a project: there may be thousands.
@@ -264,6 +258,7 @@ func (a *audit) suspects() (all []suspect) {
 func (a *audit) lookAt(ctx context.Context, suspects []suspect) ([]contactsync.Finding, error) {
 	a.Step("looking at what is not clear from the bulk reads")
 	results := make([][]contactsync.Finding, len(suspects))
+	var counting sync.Mutex
 	silent := contactsync.WithProgress(ctx, func(int, int) {}) // what is counted are suspects
 	through := 0
 	var group errgroup.Group
@@ -281,8 +276,8 @@ func (a *audit) lookAt(ctx context.Context, suspects []suspect) ([]contactsync.F
 				found = append(found, auditFailed(s.org, s.project, err))
 			}
 			results[i] = found
-			a.mu.Lock()
-			defer a.mu.Unlock()
+			counting.Lock()
+			defer counting.Unlock()
 			through++
 			contactsync.ReportProgress(ctx, through, len(suspects))
 			return nil

@@ -157,11 +157,6 @@ func (a *audit) unlinked(ctx context.Context, project int64, org contactsync.Org
 // drift plans a sync, and reports what it would do.
 func (a *audit) drift(ctx context.Context, project int64, org contactsync.Organization) ([]contactsync.Finding, error) {
 	run := a.Syncer.Plan(ctx, contactsync.ProjectRef(fmt.Sprint(project)))
-	a.mu.Lock()
-	a.planning.Desk += run.Requests.Desk
-	a.planning.GitLab += run.Requests.GitLab
-	a.planning.Git += run.Requests.Git
-	a.mu.Unlock()
 	if failure := run.Error; failure != nil {
 		if failure.Class == contactsync.ClassNoOrgFound { // the link may have been taken away since it was read
 			if now, err := a.stillCarrying(ctx, project, []contactsync.Organization{org}); err != nil || len(now) == 0 {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -300,7 +301,7 @@ func TestMetricsLint(t *testing.T) {
 
 // Every step that the pipeline announces has a label of its own, and no sentence becomes one.
 func TestSteps(t *testing.T) {
-	sentences := pipelineSteps(t)
+	sentences := slices.Compact(slices.Sorted(slices.Values(pipelineSteps(t)))) // some stand in several places
 	if len(sentences) < 9 {
 		t.Fatalf("only %q were found", sentences)
 	}

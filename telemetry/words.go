@@ -35,6 +35,7 @@ var (
 var steps = map[string]string{
 	"waiting for another run of the project, if one is under way":  "wait_for_turn",
 	"reading the file and the members":                             "read",
+	"reading the organization":                                     "read_organization",
 	"reading the members":                                          "read_members",
 	"reading all addresses of members whom the file does not list": "read_addresses",
 	"looking people up by address":                                 "look_people_up",
