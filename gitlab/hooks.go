@@ -234,7 +234,7 @@ func (c *Client) explainHook(ctx context.Context, response *gitlab.Response, err
 	if errors.As(err, &refused) && refused.StatusCode == http.StatusUnprocessableEntity {
 		return &contactsync.Error{
 			Class: contactsync.ClassRepositoryUnreachable, Err: ErrNotDelivered,
-			Detail: "GitLab could not deliver it: " + c.wordsOf(ctx, refused),
+			Detail: strings.TrimSuffix("GitLab could not deliver it: "+c.wordsOf(ctx, refused), ": "),
 			Remedy: "Check that GitLab can reach the hook's address, and that the receiver there answers 2xx.",
 		}
 	}
