@@ -38,6 +38,7 @@ type GitLab struct {
 	TemplateProject string `key:"template_project" text:"Id or path of a project in a template group. Empty: the embedded template."`
 	Branch          string `key:"branch" default:"master" text:"Branch that is read."`
 	File            string `key:"file" default:"contacts.yaml" text:"Path of the contacts file in the repository."`
+	DeletionDays    int    `key:"deletion_days" default:"30" text:"For how many days GitLab keeps a deleted project, so that it can be restored. It is GitLab's own setting, and no API tells it."`
 }
 
 // Zendesk is the Zendesk account. With both kinds of credentials, the OAuth client is used.

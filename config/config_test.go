@@ -85,7 +85,7 @@ func TestDefaults(t *testing.T) {
 	t.Parallel()
 	got := mustLoad(t, "")
 	want := config.Default()
-	want.GitLab = config.GitLab{URL: "https://gitlab.com", Group: "support/zd-global-orgs", Branch: "master", File: "contacts.yaml"}
+	want.GitLab = config.GitLab{URL: "https://gitlab.com", Group: "support/zd-global-orgs", Branch: "master", File: "contacts.yaml", DeletionDays: 30}
 	want.Desk = "zendesk"
 	want.Zendesk = config.Zendesk{ProjectField: "cmp_id", Budget: 0.5, Bulk: "auto"}
 	want.Store = "sqlite:contactsync.db"
@@ -122,6 +122,7 @@ var other = map[string]string{
 	"gitlab.template_project":                  "4711",
 	"gitlab.branch":                            "main",
 	"gitlab.file":                              "support/contacts.yaml",
+	"gitlab.deletion_days":                     "7",
 	"desk":                                     "zendesk", // there is no other one yet
 	"zendesk.url":                              "https://example.zendesk.com",
 	"zendesk.client_id":                        "client",
@@ -417,12 +418,12 @@ func TestProblems(t *testing.T) {
 		"unknown, far off":        {"limits:\n  unrelated: 1\n", nil, []string{f + ":2: limits.unrelated is no key that contactsync knows. Known here: contacts_without_project, contacts_with_project, maintainers."}},
 		"odd key":                 {"\"a\\nb\": 1\n", nil, []string{f + `:1: "a\nb" is no key that contactsync knows. Known here: gitlab, desk, zendesk, store, webhook, sync, limits, schedule, sweep, serve, retention, eligibility, replies, templates.`}},
 		"duplicate key":           {"desk: zendesk\nstore: sqlite:x\ndesk: zendesk\n", nil, []string{f + ":3: desk is given twice, first in line 1. Delete one of them."}},
-		"no group":                {"gitlab: https://gitlab.com\n", nil, []string{f + ":1: gitlab must be a set of keys. The keys are: url, token, token_file, group, template_project, branch, file."}},
+		"no group":                {"gitlab: https://gitlab.com\n", nil, []string{f + ":1: gitlab must be a set of keys. The keys are: url, token, token_file, group, template_project, branch, file, deletion_days."}},
 		"list at top":             {"- gitlab\n", nil, []string{f + ":1: must be a set of keys. The keys are: gitlab, desk, zendesk, store, webhook, sync, limits, schedule, sweep, serve, retention, eligibility, replies, templates."}},
 		"second document":         {"desk: zendesk\n---\ndesk: zendesk\n", nil, []string{f + ":2: holds a second document. Delete the line --- and what follows it."}},
 		"not YAML":                {"desk: [\n", nil, []string{f + ":1: is not YAML: did not find expected node content. Mend that line; texts with special characters go between quotes."}},
 		"alias":                   {"gitlab: {branch: &b main}\nzendesk: {bulk: *b}\n", nil, []string{f + ":1: gitlab.branch uses an anchor or an alias. Write the value itself; one that begins with & or * goes between quotes.", f + ":2: zendesk.bulk uses an anchor or an alias. Write the value itself; one that begins with & or * goes between quotes."}},
-		"merge":                   {"gitlab:\n  <<: {branch: main}\n", nil, []string{f + ":2: gitlab.<< is no key that contactsync knows. Known here: url, token, token_file, group, template_project, branch, file."}},
+		"merge":                   {"gitlab:\n  <<: {branch: main}\n", nil, []string{f + ":2: gitlab.<< is no key that contactsync knows. Known here: url, token, token_file, group, template_project, branch, file, deletion_days."}},
 		"tag":                     {"desk: !x zendesk\n", nil, []string{f + ":1: desk uses a tag. Write the value itself; one that begins with ! goes between quotes."}},
 		"text for number":         {"limits: {maintainers: '5'}\n", nil, []string{f + ":1: limits.maintainers must be a whole number. Write digits, without quotes."}},
 		"fraction for whole":      {"limits: {maintainers: 5.5}\n", nil, []string{f + ":1: limits.maintainers must be a whole number. Write digits, without quotes."}},

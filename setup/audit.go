@@ -341,21 +341,13 @@ func (a *audit) overLimit(ctx context.Context, org contactsync.Organization, pro
 	if err != nil {
 		return nil, err
 	}
-	var people []contactsync.PresentPerson
-	for _, m := range exported.Members {
-		if m.Role == contactsync.RoleContact {
-			people = append(people, contactsync.PresentPerson{Name: m.Name, Email: m.Primary()})
-		}
-	}
+	people := exported.People()
 	if !beyondLimit(len(people), a.limit(project)) {
 		return nil, nil
 	}
 	if project, err = a.Desk.ProjectOf(ctx, exported.Organization); err != nil || !beyondLimit(len(people), a.limit(project)) {
 		return nil, err
 	}
-	slices.SortFunc(people, func(x, y contactsync.PresentPerson) int {
-		return cmp.Or(cmp.Compare(x.Email, y.Email), cmp.Compare(x.Name, y.Name))
-	})
 	key, without := "limits.contacts_with_project", "with"
 	remedy := fmt.Sprintf("Have the customer shorten %s, or raise %s.", a.Policy.File, key)
 	if project == 0 {

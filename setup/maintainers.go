@@ -20,10 +20,10 @@ func (j *job) associate(ctx context.Context) (outcome, error) {
 	if j.exported, err = j.Syncer.Export(ctx, j.org().ID); err != nil {
 		return outcome{}, err
 	}
-	if limit := j.Policy.ContactsWith; limit > 0 && len(j.exported.Contacts) > limit {
+	if count, limit := len(j.exported.People()), j.Policy.ContactsWith; beyondLimit(count, limit) {
 		return outcome{}, contactsync.Errorf(contactsync.ClassTooManyContacts,
 			"organization %s has %d contacts, and one with a project may have %d (limits.contacts_with_project)",
-			j.org().ID, len(j.exported.Contacts), limit)
+			j.org().ID, count, limit)
 	}
 	var missing []contactsync.Contact
 	for _, address := range j.maintainers {

@@ -157,12 +157,13 @@ func (j *job) withinLimit(ctx context.Context) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
-	if len(exported.Contacts) <= limit {
-		return already("organization %s has %d contacts, and may have %d without a project", j.org().ID, len(exported.Contacts), limit), nil
+	people := exported.People()
+	if !beyondLimit(len(people), limit) {
+		return already("organization %s has %d contacts, and may have %d without a project", j.org().ID, len(people), limit), nil
 	}
-	present := make([]templates.Contact, len(exported.Contacts))
+	present := make([]templates.Contact, len(people))
 	var lines strings.Builder
-	for i, c := range exported.Contacts {
+	for i, c := range people {
 		present[i] = templates.Contact{Name: c.Name, Email: string(c.Email)}
 		fmt.Fprintf(&lines, "\n%s <%s>", c.Name, c.Email)
 	}

@@ -172,6 +172,7 @@ func (p *program) openDesk(c config.Config, links zendesk.Links, transport http.
 func (p *program) openForge(c config.Config, transport http.RoundTripper) (*gitlab.Client, error) {
 	forge, err := gitlab.New(gitlab.Options{
 		URL: c.GitLab.URL, Token: c.GitLab.Token.Reveal(), Transport: transport, UserAgent: userAgent(), Wait: p.Remote.Wait,
+		DeletionDays: c.GitLab.DeletionDays,
 	})
 	if err != nil {
 		return nil, wrong("gitlab", err)
