@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"contactsync"
@@ -137,7 +136,7 @@ func (j *job) undelivered(ctx context.Context, err error, hook int64, since time
 	switch status := failures[0].Status; status {
 	case 0:
 		worded.Detail += "; nobody answered there"
-	case http.StatusUnauthorized, http.StatusForbidden:
+	case 401, 403: // Unauthorized, Forbidden
 		worded.Detail += fmt.Sprintf("; the receiver answered %d: it does not take these credentials", status)
 	default:
 		worded.Detail += fmt.Sprintf("; the receiver answered %d", status)
