@@ -57,7 +57,7 @@ type Zendesk struct {
 // Webhook is the receiver. Any of the four credentials opens it; each may have several values while one is rotated.
 type Webhook struct {
 	Listen       string   `key:"listen" default:"127.0.0.1:8080" text:"Address and port to listen on."`
-	URL          string   `key:"url" text:"Address at which GitLab reaches the receiver, such as https://contacts.example.com. Needed to look for deliveries that never arrived."`
+	URL          string   `key:"url" text:"Address at which GitLab reaches the receiver, such as https://contacts.example.com. Setup, doctor, remove and audit need it, and so does looking for deliveries that never arrived."`
 	SigningToken []Secret `key:"signing_token" text:"Signing tokens of GitLab's webhooks, whsec_ and base64."`
 	Token        []Secret `key:"token" text:"Secret tokens of GitLab's webhooks."`
 	TriggerToken []Secret `key:"trigger_token" text:"Tokens of hooks that use the original trigger address."`

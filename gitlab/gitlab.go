@@ -144,8 +144,10 @@ func (c *Client) project(ctx context.Context, id int64) (contactsync.Project, er
 		return contactsync.Project{}, senseless(fmt.Sprintf("it is about project %d at %q", found.ID, found.PathWithNamespace))
 	}
 	if found.MarkedForDeletionOn != nil {
-		return contactsync.Project{}, contactsync.Errorf(contactsync.ClassInvalidProjectID,
+		marked := contactsync.Errorf(contactsync.ClassInvalidProjectID,
 			"the project %s was marked for deletion on %s", found.PathWithNamespace, found.MarkedForDeletionOn)
+		marked.Remedy = fmt.Sprintf("Nothing to do, if it was removed. If it is to stay: contactsync remove %d --restore.", id)
+		return contactsync.Project{}, marked
 	}
 	return contactsync.Project{
 		ID: found.ID, Path: found.PathWithNamespace,

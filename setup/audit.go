@@ -352,7 +352,7 @@ func (a *audit) overLimit(ctx context.Context, org contactsync.Organization, pro
 	remedy := fmt.Sprintf("Have the customer shorten %s, or raise %s.", a.Policy.File, key)
 	if project == 0 {
 		key, without = "limits.contacts_without_project", "without"
-		remedy = fmt.Sprintf("Give it a project (contactsync setup --organization %s), or have the list shortened.", org.ID)
+		remedy = fmt.Sprintf("Give it a project (contactsync setup --organization %s --maintainers ADDRESSES), or have the list shortened.", org.ID)
 	}
 	found := auditFinding(contactsync.CheckOverLimit, exported.Organization, project,
 		remedy+fmt.Sprintf(" To tell a ticket, with the list: contactsync audit --organization %s --ticket NUMBER", org.ID),

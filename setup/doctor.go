@@ -82,7 +82,7 @@ type examined struct {
 	self       int64
 	file       []byte // nil: there is none
 	guide      bool
-	unfinished bool // its setup
+	stopped    *contactsync.Procedure // its setup, removal or restoring that did not come to its end; nil for none
 
 	hook contactsync.NewHook // that it is to have
 	good *contactsync.Hook   // that is as it is to be
@@ -99,8 +99,8 @@ func (p Policy) compare(is examined) findings {
 		found.add(contactsync.CheckImport, byNobody, "Continue the setup: contactsync setup --resume lists how.",
 			"GitLab has not made the project from its template: %s %s", state, is.project.ImportError)
 	}
-	if is.unfinished {
-		found.add(contactsync.CheckSetup, byNobody, "Continue it: contactsync setup --resume lists how.", "the setup of the project was begun and is not finished")
+	if is.stopped != nil {
+		found.add(contactsync.CheckSetup, byNobody, "Continue it: contactsync setup --resume lists how.", "the %s of the project was begun and is not finished", is.stopped.Kind)
 	}
 	if wrong := settingsOf(is.project); len(wrong) > 0 {
 		found.add(contactsync.CheckSettings, bySettings, repairs, "%s", strings.Join(texts(wrong), "; "))
@@ -331,6 +331,12 @@ func (c *Caretaker) examine(ctx context.Context, w Checkup) (*exam, error) {
 		return nil, err
 	}
 	e.findings = append(e.findings, c.Policy.compare(e.is)...)
+	for i, f := range e.findings {
+		if e.is.waits() && f.by != byNobody {
+			e.findings[i].by, e.findings[i].Fix = byNobody, contactsync.FixNone
+			e.findings[i].Remedy = fmt.Sprintf("First continue the %s of the project: contactsync setup --resume lists how.", e.is.stopped.Kind)
+		}
+	}
 	return e, nil
 }
 
@@ -445,8 +451,28 @@ func (c *Caretaker) look(ctx context.Context, w Checkup, is *examined) (err erro
 		return err
 	}
 	is.guide = guide != nil
-	_, is.unfinished, err = c.Journal.Unfinished(ctx, contactsync.ProcedureSetup, is.owner.ID)
-	return err
+	return c.findStopped(ctx, is)
+}
+
+// findStopped looks whether something was begun with the project and did not come to its end.
+func (c *Caretaker) findStopped(ctx context.Context, is *examined) error {
+	for _, kind := range []contactsync.ProcedureKind{contactsync.ProcedureRemoval, contactsync.ProcedureRestore, contactsync.ProcedureSetup} {
+		stopped, found, err := c.Journal.Unfinished(ctx, kind, is.owner.ID)
+		if err != nil {
+			return err
+		}
+		if found && (stopped.Project == is.project.ID || kind == contactsync.ProcedureSetup) {
+			is.stopped = &stopped
+			return nil
+		}
+	}
+	return nil
+}
+
+// waits says that nothing is to be repaired: a removal would be undone by it, and restoring goes on only when somebody
+// has looked whom the file would remove.
+func (is examined) waits() bool {
+	return is.stopped != nil && is.stopped.Kind != contactsync.ProcedureSetup
 }
 
 // sortOurs finds the hook that is as it is to be: our own, or the one for the original trigger address.

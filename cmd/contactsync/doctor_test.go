@@ -643,3 +643,21 @@ func TestDoctorPage(t *testing.T) {
 		t.Errorf("status %d; the page does not show\n%s", got.status, got.stdout)
 	}
 }
+
+// A restoring that stopped because people would be removed is not finished by the doctor: that would remove them.
+func TestDoctorWaitsForARestore(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t, nil)
+	p.run("remove", fmt.Sprint(p.project)).ends(0)
+	p.member("Mary Somerville", "mary@example.com")
+	p.run("remove", fmt.Sprint(p.project), "--restore").ends(1)
+	p.forge.ForgetRequests()
+	p.desk.ResetRequests()
+	var found diagnosis
+	p.json(&found, "doctor", fmt.Sprint(p.project), "--fix", "--yes").ends(3)
+	if left := found.left(); !slices.Contains(left, contactsync.CheckSetup) || !slices.Contains(left, contactsync.CheckLinkMissing) || len(p.writes()) > 0 {
+		t.Errorf("found %v, wrote %v", left, p.writes())
+	}
+	p.run("remove", fmt.Sprint(p.project), "--restore", "--yes").ends(0)
+	p.examined(0, nil)
+}
