@@ -42,7 +42,7 @@ func (p *program) auditCommand() *cobra.Command {
 are broken, files that differ from the desk or cannot be read, hooks that are missing or disabled, and projects that wait for
 an approval or fail for a day.
 
-It reads in bulk first, which takes two minutes at least: Zendesk tells of changes a minute late. If that fails there is no
+It reads in bulk first, which takes a minute at least: Zendesk tells of changes a minute late. If that fails there is no
 report. Then it looks at each project: --no-drift and --no-hooks leave that out, which in large accounts takes longest.
 
 --organization audits one, without bulk reads. With --ticket it answers that ticket with the list of the present contacts, if

@@ -47,6 +47,7 @@ func (p *program) doctorCommand() *cobra.Command {
 		Short: "Compares projects with what they are to be, and repairs them",
 		Long: `Compares a project with everything that setup does, and looks after its hook, its members, its link and its file. PROJECT is
 the number of a project on GitLab; --all takes every project that an organization is linked to, and every one of the group.
+It takes a minute at least, because Zendesk tells of all organizations that much late.
 
 --fix repairs. What takes nothing from anybody is repaired at once: settings, branch, hook, and a sync for pushes that were
 not heard. The rest takes your yes, one by one on a terminal, or --yes for everything: lowering the level of a person, who is
