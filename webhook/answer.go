@@ -29,6 +29,9 @@ type (
 
 var notFound = message{"404 Not Found"}
 
+// unauthorized is encoded once: strangers can ask for it as often as they like.
+var unauthorized, _ = json.Marshal(failed{Error: AnswerUnauthorized})
+
 // hookAnswer is what a hook is told: 2xx for everything authentic, because GitLab disables hooks that fail.
 func hookAnswer(_ *http.Request, res result) (int, any) {
 	switch res.answer {
@@ -44,7 +47,7 @@ func hookAnswer(_ *http.Request, res result) (int, any) {
 func failure(res result) (int, any) {
 	switch res.answer {
 	case AnswerUnauthorized:
-		return http.StatusUnauthorized, failed{Error: res.answer}
+		return http.StatusUnauthorized, unauthorized
 	case AnswerTooLarge:
 		return http.StatusRequestEntityTooLarge, failed{Error: res.answer, Detail: res.err.Error()}
 	case AnswerTimeout:
@@ -56,8 +59,11 @@ func failure(res result) (int, any) {
 }
 
 func write(w http.ResponseWriter, status int, body any) {
-	// Texts, numbers and truth values cannot fail to be encoded; a client that is gone misses nothing.
-	content, _ := json.Marshal(body)
+	content, encoded := body.([]byte)
+	if !encoded {
+		// Texts, numbers and truth values cannot fail to be encoded; a client that is gone misses nothing.
+		content, _ = json.Marshal(body)
+	}
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("X-Content-Type-Options", "nosniff")

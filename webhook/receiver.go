@@ -222,8 +222,6 @@ func (r *Receiver) read(in *incoming) ([]byte, *result) {
 	case err != nil:
 		return nil, &result{answer: AnswerAborted, err: errAborted}
 	}
-	// The server watches the connection while the store works, and that is no longer a matter of the body.
-	_ = http.NewResponseController(in.w).SetReadDeadline(time.Time{})
 	return body.Bytes(), nil
 }
 
@@ -268,6 +266,8 @@ func (r *Receiver) store(in *incoming, do func(context.Context) error) error {
 	default:
 		return errFull
 	}
+	// The server watches the connection while the store works, and that is no longer a matter of the body.
+	_ = http.NewResponseController(in.w).SetReadDeadline(time.Time{})
 	patience := min(r.options.StoreTimeout, time.Until(in.arrived.Add(handlingTime)))
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(in.Context()), patience)
 	defer cancel()

@@ -10,8 +10,10 @@ import (
 	"io"
 	"net/http"
 	"net/http/httputil"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,7 +96,11 @@ func (s scene) breakAt(w *world, kind fakezendesk.FaultKind, at request, lasting
 		}
 		now := seen == at.occurrence && at.is(r.Method, r.URL)
 		began = began || now
-		return now || lasting && began
+		strikes := now || lasting && began
+		if strikes && kind == fakezendesk.Slow {
+			w.givesUp(r)
+		}
+		return strikes
 	}})
 	run, status := p.sync()
 	if !p.struck() {
@@ -139,21 +145,41 @@ func (w *world) besides(others, desk http.RoundTripper) http.RoundTripper {
 	})
 }
 
-// impatient gives up on answers that do not come at once, so that a slow desk does not make the test slow.
+// requestNumber is the header by which the desk's side names a request to impatient.
+const requestNumber = "X-Number-Of-Request"
+
+// impatient gives up on the answers that givesUp names, so that a slow desk does not make the test slow. No other answer
+// has to be quick: the machine may be busy.
 func (w *world) impatient(next http.RoundTripper) http.RoundTripper {
+	var count atomic.Int64
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		if w.patient {
-			return next.RoundTrip(r)
-		}
-		ctx, cancel := context.WithTimeout(r.Context(), time.Second/10)
-		response, err := next.RoundTrip(r.WithContext(ctx))
+		ctx, cancel := context.WithCancel(r.Context())
+		number := strconv.FormatInt(count.Add(1), 10)
+		w.underWay.Store(number, cancel)
+		r = r.Clone(ctx)
+		r.Header.Set(requestNumber, number)
+		response, err := next.RoundTrip(r)
 		if err != nil {
 			cancel()
+			if _, waited := w.underWay.Load(number); !waited && errors.Is(err, context.Canceled) {
+				err = context.DeadlineExceeded
+			}
 			return nil, err
 		}
 		response.Body = cancellingBody{response.Body, cancel}
 		return response, nil
 	})
+}
+
+// givesUp lets the client of a request that is held wait for as long as its work takes, and no longer.
+func (w *world) givesUp(r *http.Request) {
+	number := r.Header.Get(requestNumber)
+	if cancel, ok := w.underWay.Load(number); ok && !w.patient {
+		time.AfterFunc(time.Second/5, func() {
+			w.underWay.Delete(number)
+			cancel.(context.CancelFunc)()
+		})
+	}
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)

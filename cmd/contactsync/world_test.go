@@ -48,7 +48,8 @@ type world struct {
 	terminal  bool      // standard output is one
 	answers   io.Reader // on a terminal at standard input; nil is none
 	transport func(http.RoundTripper) http.RoundTripper
-	patient   bool // see impatient
+	patient   bool     // see impatient
+	underWay  sync.Map // from the numbers of requests to what ends them, see impatient
 }
 
 // newWorld makes a world with one organization, linked to one project whose repository is empty.
