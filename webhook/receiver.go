@@ -129,8 +129,13 @@ func New(options Options) (*Receiver, error) {
 	return r, nil
 }
 
+// Routes is where handlers are registered; an http.ServeMux is one.
+type Routes interface {
+	Handle(pattern string, handler http.Handler)
+}
+
 // Register adds the two addresses, for every method, so that the mux's other routes cannot catch what is not a POST.
-func (r *Receiver) Register(mux *http.ServeMux) {
+func (r *Receiver) Register(mux Routes) {
 	mux.Handle(HookRoute, r.serve(AddressHook, r.hook, hookAnswer))
 	mux.Handle(TriggerRoute, r.serve(AddressTrigger, r.trigger, triggerAnswer))
 }

@@ -130,6 +130,7 @@ func (p *program) newDaemon(ctx context.Context, settings config.Config, log *sl
 		return nil, err
 	}
 	mux := http.NewServeMux()
+	receiver.Register(stoppable{mux, d.unlessStopping}) // without a second mux on the way of a hook
 	mux.Handle("/", d.unlessStopping(receiver))
 	mux.Handle("GET /healthz", d.health.Live())
 	mux.Handle("GET /readyz", d.health.Ready())
@@ -153,6 +154,14 @@ func (p *program) checkAtStart(ctx context.Context, d *daemon, forge tokenChecke
 		}
 	}
 }
+
+// stoppable is a mux whose handlers are wrapped.
+type stoppable struct {
+	*http.ServeMux
+	wrap func(http.Handler) http.Handler
+}
+
+func (s stoppable) Handle(pattern string, handler http.Handler) { s.ServeMux.Handle(pattern, s.wrap(handler)) }
 
 // unlessStopping refuses hooks from the moment on that the process is to end; probes and metrics are answered to the last.
 func (d *daemon) unlessStopping(next http.Handler) http.Handler {
