@@ -161,7 +161,9 @@ type stoppable struct {
 	wrap func(http.Handler) http.Handler
 }
 
-func (s stoppable) Handle(pattern string, handler http.Handler) { s.ServeMux.Handle(pattern, s.wrap(handler)) }
+func (s stoppable) Handle(pattern string, handler http.Handler) {
+	s.ServeMux.Handle(pattern, s.wrap(handler))
+}
 
 // unlessStopping refuses hooks from the moment on that the process is to end; probes and metrics are answered to the last.
 func (d *daemon) unlessStopping(next http.Handler) http.Handler {
