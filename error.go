@@ -177,6 +177,11 @@ type Error struct {
 	Remedy string
 
 	RetryAt time.Time // with RetryWhenTold: when the other side allows it again
+
+	// Problems are what is wrong with the file, where that is the reason: the first hundred in its order. Unlisted is how
+	// many more there are.
+	Problems []FileProblem
+	Unlisted int
 }
 
 // Errorf returns a classed error; %w keeps the cause.
@@ -223,6 +228,9 @@ type Failure struct {
 	Who     Who       `json:"who"`
 	Retry   Retry     `json:"retry"`
 	RetryAt time.Time `json:"retry_at,omitzero"`
+	// Problems are those of the file, see Error.
+	Problems []FileProblem `json:"problems,omitempty"`
+	Unlisted int           `json:"unlisted_problems,omitempty"`
 }
 
 // FailureOf describes an error for people; nil for nil.
@@ -249,7 +257,7 @@ func FailureOf(err error) *Failure {
 	if classed.Remedy != "" {
 		failure.Remedy = classed.Remedy
 	}
-	failure.RetryAt = classed.RetryAt
+	failure.RetryAt, failure.Problems, failure.Unlisted = classed.RetryAt, classed.Problems, classed.Unlisted
 	return failure
 }
 
