@@ -46,6 +46,7 @@ type MergeRequest struct {
 	Number  int64   // in that project
 	Open    bool    // neither merged nor closed
 	Fork    bool    // it comes from another project
+	Source  string  // its branch
 	Target  string  // the branch that it would be merged into
 	Head    string  // its newest commit, 40 hex digits
 	// Base is the commit of the target branch that it began with, 40 hex digits; "" where the forge does not tell yet.
@@ -61,4 +62,40 @@ type FileProblem struct {
 	Message string `json:"message"` // what is wrong, and how to mend it
 	// Corrected is what the line should be, without its end; "" where that is not certain.
 	Corrected string `json:"corrected,omitempty"`
+}
+
+// ReportState is how far telling people on the forge is.
+type ReportState string
+
+// The states of a report.
+const (
+	ReportWaiting ReportState = "waiting" // it is still to be told, or is tried again
+	ReportTold    ReportState = "told"
+	ReportGivenUp ReportState = "given_up"
+)
+
+// Report is what became of telling people on the forge about a run.
+type Report struct {
+	State   ReportState `json:"state"`
+	Problem string      `json:"problem,omitempty"` // why it is tried again, or was given up
+}
+
+// Told is what stands on the forge beside a commit, or in a merge request, as we left it.
+type Told struct {
+	Run    string // whose end was told last
+	Status string // the commit status, as text that is compared; "" for none
+	Note   Note   // zero for none, or where it is not known
+	Noting bool   // a note was about to be written: it may be there although Note is zero
+	Text   string // what the note says, as text that is compared
+	// Resolved says that the note was marked as settled.
+	Resolved bool
+}
+
+// Proposal is what a merge request would make of the contacts file.
+type Proposal struct {
+	File File
+	// Err is why there is no such file in the request: file_missing or file_too_large. The rest holds all the same.
+	Err     error
+	Changed bool // the request changes the file
+	Behind  bool // the branch that is read has changed it, too, since the request began
 }

@@ -86,8 +86,12 @@ type Run struct {
 	Changes      []Change      `json:"changes"`
 	Conflicts    []Conflict    `json:"conflicts"`
 	Summary      Summary       `json:"summary"`
+	Contacts     int           `json:"contacts,omitempty"` // that the file lists, and that are wanted today
 	Requests     Requests      `json:"requests"`
 	Error        *Failure      `json:"error,omitempty"`
+	ProjectURL   string        `json:"project_url,omitempty"` // of the project's page on the forge
 	Started      time.Time     `json:"started,omitzero"`
 	Finished     time.Time     `json:"finished,omitzero"`
+	// Report is whether the people around the project were told how it ended; nil where nobody was to be told.
+	Report *Report `json:"report,omitempty"`
 }

@@ -35,6 +35,7 @@ func (c *Config) tidy() {
 	c.GitLab.URL = strings.TrimRight(c.GitLab.URL, "/")
 	c.GitLab.Group = strings.Trim(c.GitLab.Group, "/")
 	c.Zendesk.URL = strings.TrimRight(c.Zendesk.URL, "/")
+	c.Report.BadgeURL = strings.TrimRight(c.Report.BadgeURL, "/")
 }
 
 // desksToCome are planned and not in this version.
@@ -81,7 +82,7 @@ func judgeText(keyPath, value string) (message, remedy string) {
 		return "holds a control character or a line break", "Write it on one line."
 	}
 	switch keyPath {
-	case "gitlab.url", "zendesk.url", "webhook.url":
+	case "gitlab.url", "zendesk.url", "webhook.url", "report.badge_url", "report.badge_synced", "report.badge_failed":
 		if value == "" && keyPath != "gitlab.url" {
 			return "", "" // whether it is needed depends on the command
 		}
@@ -118,6 +119,8 @@ func judgeText(keyPath, value string) (message, remedy string) {
 		return oneOf(value, "refuse", "add")
 	case "sync.names":
 		return oneOf(value, "file", "desk")
+	case "report.badge":
+		return oneOf(value, "drawn", "pictures", "off")
 	case "store":
 		// The value may hold a password and is not repeated.
 		if file, ok := strings.CutPrefix(value, "sqlite:"); (!ok || file == "") &&
@@ -269,6 +272,13 @@ func (c Config) Missing(purpose Purpose) (problems []Problem) {
 	}
 	if purpose >= ForSetup && c.Webhook.URL == "" {
 		missing = append(missing, "webhook.url")
+	}
+	if c.Report.Badge == "pictures" && purpose >= ForSync {
+		for path, picture := range map[string]string{"report.badge_synced": c.Report.BadgeSynced, "report.badge_failed": c.Report.BadgeFailed} {
+			if picture == "" {
+				missing = append(missing, path)
+			}
+		}
 	}
 	for _, k := range keysOf(&c) {
 		if slices.Contains(missing, k.path) {

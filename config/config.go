@@ -24,6 +24,7 @@ type Config struct {
 	Retention   Retention   `key:"retention"`
 	Eligibility Eligibility `key:"eligibility"`
 	Replies     Replies     `key:"replies"`
+	Report      Report      `key:"report"`
 	Templates   Templates   `key:"templates"`
 
 	origins  map[string]origin
@@ -149,6 +150,18 @@ type Replies struct {
 	SetUp        string `key:"set_up" default:"Support::Support Ops::Contact management project setup" text:"Title of the macro that says that the project is set up. Empty, or none of that name at the desk: the text set_up."`
 	Removed      string `key:"removed" text:"Title of the macro that says that the project is removed. Empty, or none of that name at the desk: the text removed."`
 	OverLimit    string `key:"over_limit" default:"Support::Support Ops::Maximum contacts reached" text:"Title of the macro that says that there are too many contacts. Empty, or none of that name at the desk: the text over_limit."`
+}
+
+// Report is what people are told on GitLab.
+type Report struct {
+	Statuses      bool   `key:"statuses" default:"true" text:"Whether each commit that was read gets a commit status: true or false."`
+	Notes         bool   `key:"notes" default:"true" text:"Whether a commit whose file has to be mended gets a note that says where and how: true or false."`
+	MergeRequests bool   `key:"merge_requests" default:"true" text:"Whether merge requests that change the file get a comment with the plan, and a commit status: true or false."`
+	Names         bool   `key:"names" default:"false" text:"Whether notes and comments name who was, or would be, added, renamed and removed: true; or count them: false."`
+	Badge         string `key:"badge" default:"drawn" text:"The badge Sync Status: drawn by the service; pictures, which are two of your own; or off."`
+	BadgeURL      string `key:"badge_url" text:"Address at which browsers reach the service, for drawn badges. Empty: webhook.url. Without either, there is no drawn badge."`
+	BadgeSynced   string `key:"badge_synced" default:"https://img.shields.io/badge/Sync%20Status-Success-green" text:"With pictures: the address of the one that says that all is well."`
+	BadgeFailed   string `key:"badge_failed" default:"https://img.shields.io/badge/Sync%20Status-Failed-red" text:"With pictures: the address of the other one."`
 }
 
 // Templates are the texts that are written into projects and tickets.

@@ -104,6 +104,9 @@ func TestDefaults(t *testing.T) {
 	want.Replies = config.Replies{Intro: "Support::Support Ops::Contact management intro",
 		NotQualified: "Support::Support-Ops::Not qualified for CMP", SetUp: "Support::Support Ops::Contact management project setup",
 		OverLimit: "Support::Support Ops::Maximum contacts reached"}
+	want.Report = config.Report{Statuses: true, Notes: true, MergeRequests: true, Badge: "drawn",
+		BadgeSynced: "https://img.shields.io/badge/Sync%20Status-Success-green",
+		BadgeFailed: "https://img.shields.io/badge/Sync%20Status-Failed-red"}
 	for _, key := range config.Reference() {
 		if got, want := shownAt(t, got, key.Path), shownAt(t, want, key.Path); got != want {
 			t.Errorf("%s: got %q, want %q", key.Path, got, want)
@@ -180,6 +183,14 @@ var other = map[string]string{
 	"replies.set_up":                           "Set up",
 	"replies.removed":                          "Removed",
 	"replies.over_limit":                       "Over limit",
+	"report.statuses":                          "false",
+	"report.notes":                             "false",
+	"report.merge_requests":                    "false",
+	"report.names":                             "true",
+	"report.badge":                             "off",
+	"report.badge_url":                         "https://badges.example.com",
+	"report.badge_synced":                      "https://example.com/good.svg",
+	"report.badge_failed":                      "https://example.com/bad.svg",
 	"templates.dir":                            "texts",
 }
 
@@ -416,10 +427,10 @@ func TestProblems(t *testing.T) {
 		"unknown key":             {"gitlab:\n  ulr: x\n", nil, []string{f + ":2: gitlab.ulr is no key that contactsync knows. Did you mean url?"}},
 		"unknown key at top":      {"zendesc: {}\n", nil, []string{f + ":1: zendesc is no key that contactsync knows. Did you mean zendesk?"}},
 		"unknown, far off":        {"limits:\n  unrelated: 1\n", nil, []string{f + ":2: limits.unrelated is no key that contactsync knows. Known here: contacts_without_project, contacts_with_project, maintainers."}},
-		"odd key":                 {"\"a\\nb\": 1\n", nil, []string{f + `:1: "a\nb" is no key that contactsync knows. Known here: gitlab, desk, zendesk, store, webhook, sync, limits, schedule, sweep, serve, retention, eligibility, replies, templates.`}},
+		"odd key":                 {"\"a\\nb\": 1\n", nil, []string{f + `:1: "a\nb" is no key that contactsync knows. Known here: gitlab, desk, zendesk, store, webhook, sync, limits, schedule, sweep, serve, retention, eligibility, replies, report, templates.`}},
 		"duplicate key":           {"desk: zendesk\nstore: sqlite:x\ndesk: zendesk\n", nil, []string{f + ":3: desk is given twice, first in line 1. Delete one of them."}},
 		"no group":                {"gitlab: https://gitlab.com\n", nil, []string{f + ":1: gitlab must be a set of keys. The keys are: url, token, token_file, group, template_project, branch, file, deletion_days."}},
-		"list at top":             {"- gitlab\n", nil, []string{f + ":1: must be a set of keys. The keys are: gitlab, desk, zendesk, store, webhook, sync, limits, schedule, sweep, serve, retention, eligibility, replies, templates."}},
+		"list at top":             {"- gitlab\n", nil, []string{f + ":1: must be a set of keys. The keys are: gitlab, desk, zendesk, store, webhook, sync, limits, schedule, sweep, serve, retention, eligibility, replies, report, templates."}},
 		"second document":         {"desk: zendesk\n---\ndesk: zendesk\n", nil, []string{f + ":2: holds a second document. Delete the line --- and what follows it."}},
 		"not YAML":                {"desk: [\n", nil, []string{f + ":1: is not YAML: did not find expected node content. Mend that line; texts with special characters go between quotes."}},
 		"alias":                   {"gitlab: {branch: &b main}\nzendesk: {bulk: *b}\n", nil, []string{f + ":1: gitlab.branch uses an anchor or an alias. Write the value itself; one that begins with & or * goes between quotes.", f + ":2: zendesk.bulk uses an anchor or an alias. Write the value itself; one that begins with & or * goes between quotes."}},

@@ -71,6 +71,8 @@ func (k key) kind() string {
 	switch k.field.Interface().(type) {
 	case int:
 		return "whole number"
+	case bool:
+		return "truth value"
 	case float64:
 		return "number"
 	case time.Duration:
@@ -99,6 +101,11 @@ func (k key) set(values []string) error {
 			return fmt.Errorf("must be a whole number")
 		}
 		*field = number
+	case *bool:
+		if values[0] != "true" && values[0] != "false" {
+			return fmt.Errorf("must be true or false")
+		}
+		*field = values[0] == "true"
 	case *float64:
 		number, err := strconv.ParseFloat(values[0], 64)
 		if err != nil {
@@ -155,7 +162,7 @@ const maxDays = 36500
 type Key struct {
 	Path     string // in the file: "sync.hold_removals.floor"
 	Variable string // in the environment: "CONTACTSYNC_SYNC_HOLD_REMOVALS_FLOOR"
-	Type     string // "text", "whole number", "number", "duration", "secret", or a list of some
+	Type     string // "text", "whole number", "number", "truth value", "duration", "secret", or a list of some
 	Default  string // as it would be written, "" for none
 	Secret   bool   // can also be given as PATH_file and VARIABLE_FILE, the name of a file that holds it
 	Text     string // what it is for

@@ -136,7 +136,7 @@ func (r *Repository) trees(ctx context.Context, c *connection, parent plumbing.H
 	if refs.Capabilities.Supports(capability.Filter) {
 		filter = packp.FilterBlobNone()
 	}
-	objects, err := c.objects(ctx, refs, parent, filter)
+	objects, err := c.objects(ctx, refs, filter, parent)
 	if errors.Is(err, errTooMuch) {
 		return nil, plumbing.ZeroHash, contactsync.Errorf(contactsync.ClassRepositoryUnreachable,
 			"the repository is too large to be written to: the newest commit takes more than %s", size(c.limit))

@@ -162,9 +162,9 @@ func (c *connection) references(ctx context.Context) (*packp.AdvRefs, error) {
 	return refs, nil
 }
 
-// objects fetches a commit without its history, and of its files what the filter leaves; "" is no filter.
-func (c *connection) objects(ctx context.Context, refs *packp.AdvRefs, commit plumbing.Hash, filter packp.Filter) (storer.EncodedObjectStorer, error) {
-	request := c.request(refs, commit)
+// objects fetches commits without their history, and of their files what the filter leaves; "" is no filter.
+func (c *connection) objects(ctx context.Context, refs *packp.AdvRefs, filter packp.Filter, commits ...plumbing.Hash) (storer.EncodedObjectStorer, error) {
+	request := c.request(refs, commits...)
 	if refs.Capabilities.Supports(capability.Shallow) {
 		request.Depth = packp.DepthCommits(1)
 		if err := request.Capabilities.Set(capability.Shallow); err != nil {
@@ -185,9 +185,9 @@ func (c *connection) object(ctx context.Context, refs *packp.AdvRefs, hash plumb
 	return c.fetch(ctx, c.request(refs, hash))
 }
 
-func (c *connection) request(refs *packp.AdvRefs, want plumbing.Hash) *packp.UploadPackRequest {
+func (c *connection) request(refs *packp.AdvRefs, wants ...plumbing.Hash) *packp.UploadPackRequest {
 	request := packp.NewUploadPackRequestFromCapabilities(refs.Capabilities)
-	request.Wants = []plumbing.Hash{want}
+	request.Wants = wants
 	if refs.Capabilities.Supports(capability.NoProgress) {
 		// A flag without a value, which cannot be refused.
 		_ = request.Capabilities.Set(capability.NoProgress)

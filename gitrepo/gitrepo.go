@@ -60,7 +60,18 @@ type Options struct {
 }
 
 // Repository reads and writes repositories. It keeps nothing between calls, and may be used by many goroutines.
-type Repository struct{ options Options }
+type Repository struct {
+	options Options
+	reading string // the commit that is read, shortened; "" for the head of the branch
+}
+
+// place is where a file is read, for people.
+func (r *Repository) place() string {
+	if r.reading != "" {
+		return "commit " + r.reading
+	}
+	return "branch " + r.options.Branch
+}
 
 // New returns a Repository, or an error that names the option which cannot be.
 func New(options Options) (*Repository, error) {
@@ -126,7 +137,7 @@ func (r *Repository) read(ctx context.Context, project contactsync.Project) (con
 	if filters {
 		filter = packp.FilterCombine(packp.FilterBlobLimit(uint64(r.options.MaxFile)+1, packp.BlobLimitPrefixNone), packp.FilterTreeDepth(2))
 	}
-	objects, err := fetch.objects(ctx, refs, head, filter)
+	objects, err := fetch.objects(ctx, refs, filter, head)
 	if errors.Is(err, errTooMuch) && filters && refs.Capabilities.Supports(capability.AllowReachableSHA1InWant) {
 		return r.readAlone(ctx, fetch, refs, head)
 	}
@@ -154,7 +165,7 @@ func (r *Repository) read(ctx context.Context, project contactsync.Project) (con
 
 // readAlone is the frugal second way, for a root full of files: first the tree without any file, then the one file.
 func (r *Repository) readAlone(ctx context.Context, fetch *connection, refs *packp.AdvRefs, head plumbing.Hash) (contactsync.File, error) {
-	objects, err := fetch.objects(ctx, refs, head, packp.FilterTreeDepth(1))
+	objects, err := fetch.objects(ctx, refs, packp.FilterTreeDepth(1), head)
 	if errors.Is(err, errTooMuch) {
 		return contactsync.File{}, tooMuch("the list of the files at its root alone takes more than %s", size(fetch.limit))
 	}
@@ -211,7 +222,7 @@ func (r *Repository) find(objects storer.EncodedObjectStorer, head plumbing.Hash
 		what = "of a kind that git does not know"
 	}
 	return nil, object.TreeEntry{}, contactsync.Errorf(contactsync.ClassFileMissing,
-		"%s on branch %s is %s, not an ordinary file", r.options.File, r.options.Branch, what)
+		"%s on %s is %s, not an ordinary file", r.options.File, r.place(), what)
 }
 
 // lfsPointer is how a file begins that is kept in Git LFS.
@@ -221,7 +232,7 @@ const lfsPointer = "version https://git-lfs.github.com/spec/"
 func (r *Repository) file(commit *object.Commit, entry object.TreeEntry, content []byte) (contactsync.File, error) {
 	if bytes.HasPrefix(content, []byte(lfsPointer)) {
 		return contactsync.File{}, contactsync.Errorf(contactsync.ClassFileMissing,
-			"%s on branch %s is kept in Git LFS: only a pointer to it is in the repository", r.options.File, r.options.Branch)
+			"%s on %s is kept in Git LFS: only a pointer to it is in the repository", r.options.File, r.place())
 	}
 	return contactsync.File{
 		Content: content, Commit: commit.Hash.String(), Blob: entry.Hash.String(),
@@ -231,7 +242,7 @@ func (r *Repository) file(commit *object.Commit, entry object.TreeEntry, content
 }
 
 func (r *Repository) tooLarge() error {
-	return contactsync.Errorf(contactsync.ClassFileTooLarge, "%s on branch %s is larger than %s", r.options.File, r.options.Branch, size(r.options.MaxFile))
+	return contactsync.Errorf(contactsync.ClassFileTooLarge, "%s on %s is larger than %s", r.options.File, r.place(), size(r.options.MaxFile))
 }
 
 // tooMuch is for a repository that holds much beside the file. Waiting does not mend it, a commit does.
@@ -271,11 +282,11 @@ func (r *Repository) noFile(entries []object.TreeEntry) error {
 	for _, entry := range entries {
 		ext := strings.ToLower(path.Ext(entry.Name))
 		if stem(entry.Name) == stem(r.options.File) && (ext == ".yaml" || ext == ".yml") {
-			return contactsync.Errorf(contactsync.ClassFileMissing, "branch %s has no %s at its root; it has %s, which is another name",
-				r.options.Branch, r.options.File, outbound.Clean(entry.Name, 60))
+			return contactsync.Errorf(contactsync.ClassFileMissing, "%s has no %s at its root; it has %s, which is another name",
+				r.place(), r.options.File, outbound.Clean(entry.Name, 60))
 		}
 	}
-	return contactsync.Errorf(contactsync.ClassFileMissing, "branch %s has no %s at its root", r.options.Branch, r.options.File)
+	return contactsync.Errorf(contactsync.ClassFileMissing, "%s has no %s at its root", r.place(), r.options.File)
 }
 
 // content returns a blob's content. The error is plumbing.ErrObjectNotFound when it was not received.

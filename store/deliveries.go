@@ -21,6 +21,9 @@ const joinAge = time.Minute
 // other case it asks for a run of its own: somebody sent it again because they want one.
 func (s *Store) Accept(ctx context.Context, delivery contactsync.Delivery) (contactsync.Receipt, error) {
 	received := millis(cmp.Or(delivery.Received, s.options.Now()))
+	if delivery.Request != 0 {
+		return s.acceptRequest(ctx, delivery)
+	}
 	var receipt contactsync.Receipt
 	err := s.write(ctx, fmt.Sprintf("storing a delivery for project %d", delivery.Project), func(tx tx) error {
 		receipt = contactsync.Receipt{ID: s.options.NewID()}
@@ -41,6 +44,18 @@ func (s *Store) Accept(ctx context.Context, delivery contactsync.Delivery) (cont
 		return err
 	})
 	return receipt, err
+}
+
+// acceptRequest stores the wish for a look at a merge request. Looking once more does no harm, so a delivery that comes
+// again asks again; those that come before it was looked at are one wish.
+func (s *Store) acceptRequest(ctx context.Context, delivery contactsync.Delivery) (contactsync.Receipt, error) {
+	receipt := contactsync.Receipt{ID: s.options.NewID()}
+	doing := fmt.Sprintf("storing a delivery for merge request %d of project %d", delivery.Request, delivery.Project)
+	return receipt, s.write(ctx, doing, func(tx tx) error {
+		owed, err := s.wantReport(ctx, tx, wish{project: delivery.Project, request: delivery.Request})
+		receipt.Joined = owed
+		return err
+	})
 }
 
 // join answers for a delivery that is known and needs no run of its own.

@@ -93,6 +93,8 @@ type Overview struct {
 	SweepLeft     int64         // its projects that are still to be run
 	SweepEnded    time.Time     // when the last one that came to its end did
 	HooksDisabled int64
+	Reports       int64     // that are still to be told on the forge, or are tried again
+	ReportsLost   int64     // that were given up, and of which nothing was told since
 	Pruned        time.Time // when the last pruning ended
 }
 
@@ -128,6 +130,10 @@ func (s *Store) Overview(ctx context.Context) (Overview, error) {
 		if err := tx.row(ctx, `SELECT COUNT(*) FROM hook WHERE disabled`).Scan(&overview.HooksDisabled); err != nil {
 			return err
 		}
+		if err := tx.row(ctx, `SELECT COALESCE(SUM(CASE WHEN wanted > done OR retry_at > 0 THEN 1 ELSE 0 END), 0),
+				COALESCE(SUM(CASE WHEN given_up THEN 1 ELSE 0 END), 0) FROM report`).Scan(&overview.Reports, &overview.ReportsLost); err != nil {
+			return err
+		}
 		overview.Pruned, err = lastDone(ctx, tx, ChorePrune)
 		return err
 	})
@@ -150,14 +156,23 @@ func (s *Store) settle(ctx context.Context, tx tx, run contactsync.Run, generati
 	}
 	before.since, before.retryAt = instant(since), instant(retryAt)
 	next := before.after(run, now, rand.Float64()) //nolint:gosec // jitter, not a secret
+	var synced int64
+	if good(run.Status) {
+		synced = millis(run.Finished)
+	}
 	_, err = tx.exec(ctx, `INSERT INTO project (project, wanted, done, wanted_at, wanted_by, run, status, error_class, ended_at, held,
-			failures, failing_since, retry_at) VALUES ($1, $2, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+			failures, failing_since, retry_at, synced_at, contacts) VALUES ($1, $2, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 		ON CONFLICT (project) DO UPDATE SET done = CASE WHEN excluded.done > project.done THEN excluded.done ELSE project.done END,
 			run = excluded.run, status = excluded.status, error_class = excluded.error_class, ended_at = excluded.ended_at,
-			held = excluded.held, failures = excluded.failures, failing_since = excluded.failing_since, retry_at = excluded.retry_at`,
+			held = excluded.held, failures = excluded.failures, failing_since = excluded.failing_since, retry_at = excluded.retry_at,
+			synced_at = CASE WHEN excluded.synced_at > 0 THEN excluded.synced_at ELSE project.synced_at END,
+			contacts = CASE WHEN excluded.synced_at > 0 THEN excluded.contacts ELSE project.contacts END`,
 		project, generation, string(run.Trigger), run.ID, string(run.Status), string(next.class), millis(run.Finished),
-		run.Summary.Held, next.failures, millis(next.since), millis(next.retryAt))
-	if err != nil || next.retryAt.IsZero() {
+		run.Summary.Held, next.failures, millis(next.since), millis(next.retryAt), synced, run.Contacts)
+	if err != nil {
+		return err
+	}
+	if err := s.reportEnd(ctx, tx, project, run); err != nil || next.retryAt.IsZero() {
 		return err
 	}
 	return s.queue.insert(ctx, tx, s.due(Job{Kind: KindSync, Project: project}, next.retryAt))

@@ -10,7 +10,7 @@ import (
 // Retention is for how long things are kept; zero keeps them for ever.
 type Retention struct {
 	Deliveries time.Duration
-	Runs       time.Duration // runs that changed nothing, and had nothing to change
+	Runs       time.Duration // runs that changed nothing, and had nothing to change; and what was told on the forge
 	Audit      time.Duration // runs with changes or conflicts, approvals, verdicts of eligibility, and procedures that are done
 }
 
@@ -35,6 +35,9 @@ func (s *Store) Prune(ctx context.Context, keep Retention) (deleted int64, err e
 		{keep.Audit, `DELETE FROM approval WHERE id IN (SELECT a.id FROM approval a WHERE a.approved_at < $1 LIMIT $2)`},
 		{keep.Audit, `DELETE FROM verdict WHERE id IN (SELECT v.id FROM verdict v WHERE v.judged_at < $1 LIMIT $2)`},
 		{keep.Audit, `DELETE FROM procedure WHERE id IN (SELECT p.id FROM procedure p WHERE p.state = 'done' AND p.updated_at < $1 LIMIT $2)`},
+		{keep.Runs, `DELETE FROM told WHERE (project, subject) IN (SELECT t.project, t.subject FROM told t WHERE t.written_at < $1 LIMIT $2)`},
+		{keep.Runs, `DELETE FROM report WHERE (project, request) IN (SELECT r.project, r.request FROM report r
+			WHERE r.request > 0 AND r.wanted <= r.done AND r.retry_at = 0 AND r.wanted_at < $1 LIMIT $2)`},
 		{keep.Runs, `DELETE FROM sweep_project WHERE (sweep, project) IN (SELECT p.sweep, p.project FROM sweep_project p
 			JOIN sweep w ON w.id = p.sweep WHERE w.finished_at > 0 AND w.finished_at < $1 LIMIT $2)`},
 		{keep.Runs, `DELETE FROM sweep WHERE id IN (SELECT w.id FROM sweep w WHERE w.finished_at > 0 AND w.finished_at < $1 LIMIT $2)`},

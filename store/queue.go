@@ -29,12 +29,14 @@ const (
 	KindSync   Kind = "sync"   // a run of a project that somebody or something asked for
 	KindResync Kind = "resync" // a project's run within a scheduled sweep
 	KindChore  Kind = "chore"  // something that happens by itself from time to time
+	KindReport Kind = "report" // telling people on the forge
 )
 
 // Job is one piece of work, as the queue hands it out. It carries no state: whoever works on it reads the newest.
 type Job struct {
 	Kind    Kind
-	Project int64  // sync, resync
+	Project int64  // sync, resync, report
+	Request int64  // report: a merge request's number; 0: how runs ended
 	Sweep   string // resync: the sweep's id
 	Chore   string // chore: its name
 }
@@ -46,6 +48,8 @@ func (j Job) key() string {
 		return j.Chore
 	case KindResync:
 		return fmt.Sprintf("%s/%d", j.Sweep, j.Project)
+	case KindReport:
+		return fmt.Sprintf("%d/%d", j.Project, j.Request)
 	default:
 		return fmt.Sprint(j.Project)
 	}
@@ -61,10 +65,11 @@ var uniqueStates = []rivertype.JobState{
 // no failed attempt. Beat brings back what has used all of them up.
 const maxAttempts = 25
 
-// arguments are a Job as River keeps it. The kind is River's own, so one type serves all three.
+// arguments are a Job as River keeps it. The kind is River's own, so one type serves them all.
 type arguments struct {
 	Key     string `json:"key" river:"unique"`
 	Project int64  `json:"project,omitempty"`
+	Request int64  `json:"request,omitempty"`
 	Sweep   string `json:"sweep,omitempty"`
 	Chore   string `json:"chore,omitempty"`
 
@@ -76,14 +81,16 @@ type (
 	syncArguments   struct{ arguments }
 	resyncArguments struct{ arguments }
 	choreArguments  struct{ arguments }
+	reportArguments struct{ arguments }
 )
 
 func (syncArguments) Kind() string   { return string(KindSync) }
 func (resyncArguments) Kind() string { return string(KindResync) }
 func (choreArguments) Kind() string  { return string(KindChore) }
+func (reportArguments) Kind() string { return string(KindReport) }
 
 func (a arguments) job() Job {
-	return Job{Kind: a.kind, Project: a.Project, Sweep: a.Sweep, Chore: a.Chore}
+	return Job{Kind: a.kind, Project: a.Project, Request: a.Request, Sweep: a.Sweep, Chore: a.Chore}
 }
 
 // insertion is how a job is asked for.
@@ -101,13 +108,15 @@ func (s *Store) due(job Job, at time.Time) insertion {
 }
 
 func (i insertion) forRiver() river.InsertManyParams {
-	a := arguments{Key: i.key(), Project: i.Project, Sweep: i.Sweep, Chore: i.Chore}
+	a := arguments{Key: i.key(), Project: i.Project, Request: i.Request, Sweep: i.Sweep, Chore: i.Chore}
 	var args river.JobArgs
 	switch i.Kind {
 	case KindResync:
 		args = resyncArguments{a}
 	case KindChore:
 		args = choreArguments{a}
+	case KindReport:
+		args = reportArguments{a}
 	default:
 		args = syncArguments{a}
 	}
@@ -259,6 +268,7 @@ type WorkOptions struct {
 	Runs    int // sync
 	Resyncs int // resync
 	Chores  int // chore
+	Reports int // report; 0 where this process tells nobody anything
 	// Timeout ends a job that hangs. It is well above what the longest run takes.
 	Timeout time.Duration
 	Log     *slog.Logger
@@ -302,13 +312,18 @@ func (q *riverQueue[D, T]) work(ctx context.Context, options WorkOptions, handle
 	river.AddWorker(workers, &riverWorker[syncArguments, D, T]{handle: handle, unwrap: q.unwrap})
 	river.AddWorker(workers, &riverWorker[resyncArguments, D, T]{handle: handle, unwrap: q.unwrap})
 	river.AddWorker(workers, &riverWorker[choreArguments, D, T]{handle: handle, unwrap: q.unwrap})
+	river.AddWorker(workers, &riverWorker[reportArguments, D, T]{handle: handle, unwrap: q.unwrap})
+	queues := map[string]river.QueueConfig{
+		string(KindSync):   {MaxWorkers: options.Runs},
+		string(KindResync): {MaxWorkers: options.Resyncs},
+		string(KindChore):  {MaxWorkers: options.Chores},
+	}
+	if options.Reports > 0 {
+		queues[string(KindReport)] = river.QueueConfig{MaxWorkers: options.Reports}
+	}
 	client, err := river.NewClient(q.driver(), &river.Config{
-		Workers: workers,
-		Queues: map[string]river.QueueConfig{
-			string(KindSync):   {MaxWorkers: options.Runs},
-			string(KindResync): {MaxWorkers: options.Resyncs},
-			string(KindChore):  {MaxWorkers: options.Chores},
-		},
+		Workers:           workers,
+		Queues:            queues,
 		FetchCooldown:     fetchCooldown,
 		FetchPollInterval: fetchPoll,
 		JobTimeout:        options.Timeout,
@@ -380,6 +395,7 @@ type argued interface {
 func (a syncArguments) job() Job   { a.kind = KindSync; return a.arguments.job() }
 func (a resyncArguments) job() Job { a.kind = KindResync; return a.arguments.job() }
 func (a choreArguments) job() Job  { a.kind = KindChore; return a.arguments.job() }
+func (a reportArguments) job() Job { a.kind = KindReport; return a.arguments.job() }
 
 // riverWorker is what River calls.
 type riverWorker[A argued, D riverdriver.Driver[T], T any] struct {

@@ -40,7 +40,7 @@ func startWork(t *testing.T, s *store.Store, do func(context.Context, store.Job)
 		}
 	}
 	workers, err := s.Work(t.Context(), store.WorkOptions{
-		Runs: 4, Resyncs: 2, Chores: 2, Timeout: time.Minute, Log: slog.New(slog.DiscardHandler),
+		Runs: 4, Resyncs: 2, Chores: 2, Reports: 2, Timeout: time.Minute, Log: slog.New(slog.DiscardHandler),
 	}, func(ctx context.Context, job store.Job) error {
 		err := do(ctx, job)
 		w.mu.Lock()

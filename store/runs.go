@@ -100,18 +100,19 @@ func saveRun(ctx context.Context, tx tx, run contactsync.Run) error {
 		texts[i] = string(text)
 	}
 	_, err := tx.exec(ctx, `INSERT INTO run (id, seq, project, status, started_by, approved_by, commit_id, committer,
-			digest, remainder, organization, organization_name, summary, requests, error_class, error, started_at, finished_at)
+			digest, remainder, organization, organization_name, summary, requests, error_class, error, started_at, finished_at,
+			contacts, project_url)
 		VALUES ($1, (SELECT COALESCE(MAX(seq), 0) + 1 FROM run), $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-			$15, $16, $17)
+			$15, $16, $17, $18, $19)
 		ON CONFLICT (id) DO UPDATE SET project = excluded.project, status = excluded.status,
 			started_by = excluded.started_by, approved_by = excluded.approved_by, commit_id = excluded.commit_id, committer = excluded.committer,
 			digest = excluded.digest, remainder = excluded.remainder, organization = excluded.organization,
 			organization_name = excluded.organization_name, summary = excluded.summary, requests = excluded.requests,
 			error_class = excluded.error_class, error = excluded.error, started_at = excluded.started_at,
-			finished_at = excluded.finished_at`,
+			finished_at = excluded.finished_at, contacts = excluded.contacts, project_url = excluded.project_url`,
 		run.ID, projectText(run.Project), string(run.Status), string(run.Trigger), run.ApprovedBy, run.Commit, run.Committer, run.Digest,
 		run.Remainder, organization.ID, organization.Name, texts[0], texts[1], string(class), texts[2],
-		millis(run.Started), millis(run.Finished))
+		millis(run.Started), millis(run.Finished), run.Contacts, run.ProjectURL)
 	if err != nil {
 		return err
 	}
@@ -161,20 +162,25 @@ func projectText(project contactsync.ProjectRef) string {
 }
 
 const runColumns = `id, project, status, started_by, approved_by, commit_id, committer, digest, remainder, organization,
-	organization_name, summary, requests, error, started_at, finished_at`
+	organization_name, summary, requests, error, started_at, finished_at, contacts, project_url, report, report_problem`
 
 func scanRun(row scanner) (contactsync.Run, error) {
 	var run contactsync.Run
 	var organization contactsync.Organization
 	var summary, requests, failure string
+	var report contactsync.Report
 	var started, finished int64
 	err := row.Scan(&run.ID, &run.Project, &run.Status, &run.Trigger, &run.ApprovedBy, &run.Commit, &run.Committer, &run.Digest,
-		&run.Remainder, &organization.ID, &organization.Name, &summary, &requests, &failure, &started, &finished)
+		&run.Remainder, &organization.ID, &organization.Name, &summary, &requests, &failure, &started, &finished, &run.Contacts,
+		&run.ProjectURL, &report.State, &report.Problem)
 	if err != nil {
 		return run, err
 	}
 	if organization != (contactsync.Organization{}) {
 		run.Organization = &organization
+	}
+	if report.State != "" {
+		run.Report = &report
 	}
 	run.Started, run.Finished = instant(started), instant(finished)
 	return run, errors.Join(json.Unmarshal([]byte(summary), &run.Summary),
@@ -199,11 +205,12 @@ func (s *Store) Run(ctx context.Context, id string) (contactsync.Run, error) {
 		if err != nil || len(found) == 0 || (len(found) > 1 && found[0].ID != id) {
 			return err
 		}
-		if found[0].Changes, err = readChanges(ctx, tx, found[0].ID); err != nil {
-			return err
+		if found[0].Report == nil {
+			if found[0].Report, err = reportWaiting(ctx, tx, found[0].ID); err != nil {
+				return err
+			}
 		}
-		found[0].Conflicts, err = readConflicts(ctx, tx, found[0].ID)
-		return err
+		return complete(ctx, tx, &found[0])
 	})
 	switch {
 	case err != nil:
@@ -214,6 +221,15 @@ func (s *Store) Run(ctx context.Context, id string) (contactsync.Run, error) {
 		return contactsync.Run{}, fmt.Errorf("run %q: %w: give more of the id", id, ErrAmbiguous)
 	}
 	return found[0], nil
+}
+
+// complete adds the changes and conflicts of a run.
+func complete(ctx context.Context, tx tx, run *contactsync.Run) (err error) {
+	if run.Changes, err = readChanges(ctx, tx, run.ID); err != nil {
+		return err
+	}
+	run.Conflicts, err = readConflicts(ctx, tx, run.ID)
+	return err
 }
 
 // readChanges returns the run's changes; each stands at its position, because positions have no gaps.

@@ -43,6 +43,10 @@ type Options struct {
 	NewID  func() string                              // a random text that never comes twice
 	Holder string                                     // who holds leases, for people; host, process and a random part
 
+	// Reports names the way in which people on the forge are told how runs ended, such as a digest of what is configured
+	// about it; "" tells nobody. Where it changes, everything is told again.
+	Reports string
+
 	// LeaseTTL is how long a project stays taken after its holder was last heard of; 60 seconds.
 	LeaseTTL time.Duration
 

@@ -25,8 +25,11 @@ func (s *Store) Work(ctx context.Context, options WorkOptions, do func(context.C
 	// By its name a lease tells that it is a working process's, see reviveSQLite.
 	s.options.Holder = workHolder + s.options.Holder
 	workers, err := s.queue.work(ctx, options, func(ctx context.Context, job Job, finish func(tx) error) error {
-		if job.Kind == KindSync {
+		switch job.Kind {
+		case KindSync:
 			return s.doSync(ctx, job, do, finish)
+		case KindReport:
+			return s.doReport(ctx, job, func(ctx context.Context) error { return do(ctx, job) }, finish)
 		}
 		if err := do(ctx, job); err != nil {
 			return err
@@ -105,6 +108,9 @@ func (s *Store) Beat(ctx context.Context) error {
 				return err
 			}
 		}
+		if err := s.reportWaits(ctx, tx, now); err != nil {
+			return err
+		}
 		return s.bringBack(ctx, tx, millis(now.Add(-beatLag)))
 	})
 }
@@ -130,7 +136,11 @@ func (s *Store) bringBack(ctx context.Context, tx tx, before int64) error {
 			owed = append(owed, insertion{Job: job})
 			return err
 		})
-	if err != nil || len(owed) == 0 {
+	if err != nil {
+		return err
+	}
+	reports, err := s.reportsToBringBack(ctx, tx, before)
+	if owed = append(owed, reports...); err != nil || len(owed) == 0 {
 		return err
 	}
 	return s.queue.insert(ctx, tx, owed...)
@@ -147,8 +157,12 @@ const (
 // Chores are all of them, in the order of their leases.
 var Chores = []string{ChoreSweep, ChoreJudge, ChoreHooks, ChorePrune}
 
-// lease is the number under which a job is held while it is worked on: the project's, or one below zero for a chore.
+// lease is the number under which a job is held while it is worked on: the project's, or one below zero for a chore and
+// for what is told about a project.
 func (j Job) lease() int64 {
+	if j.Kind == KindReport {
+		return reportLease - j.Project
+	}
 	for i, name := range Chores {
 		if j.Kind == KindChore && j.Chore == name {
 			return int64(-1 - i)

@@ -16,6 +16,11 @@ func (p Policy) checkLimit(wanted int) error {
 	return nil
 }
 
+// checkLimitWith is for an organization that has a project, or is about to get one.
+func (p *Pipeline) checkLimitWith(_ context.Context, _ contactsync.Organization, wanted int) error {
+	return p.Policy.checkLimit(wanted)
+}
+
 // checkLimitAsIs asks the desk whether the organization has a project, where that matters.
 func (p *Pipeline) checkLimitAsIs(ctx context.Context, org contactsync.Organization, wanted int) error {
 	limit := p.Policy.MaxContactsWithout

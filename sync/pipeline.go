@@ -8,6 +8,7 @@ package sync
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"contactsync"
@@ -111,8 +112,21 @@ func (p *Pipeline) Plan(ctx context.Context, project contactsync.ProjectRef) con
 // PlanFile shows what a contacts file would do to an organization that has a project, or is about to get one. It writes
 // nothing anywhere.
 func (p *Pipeline) PlanFile(ctx context.Context, content []byte, organization string) contactsync.Run {
-	return p.planLocal(ctx, content, organization, func(_ context.Context, _ contactsync.Organization, wanted int) error {
-		return p.Policy.checkLimit(wanted)
+	return p.planLocal(ctx, content, organization, p.checkLimitWith)
+}
+
+// PlanProposed shows what a contacts file would do that a merge request proposes for the project. It writes nothing
+// anywhere.
+func (p *Pipeline) PlanProposed(ctx context.Context, project int64, content []byte) contactsync.Run {
+	run := contactsync.Run{Project: contactsync.ProjectRef(strconv.FormatInt(project, 10))}
+	return p.show(ctx, run, func(ctx context.Context, run *contactsync.Run) (proposal, error) {
+		state, err := p.readLocal(ctx, content, func(ctx context.Context) (contactsync.Organization, error) {
+			return p.Desk.Organization(ctx, project)
+		}, p.checkLimitWith, run)
+		if err != nil {
+			return proposal{}, err
+		}
+		return p.decide(ctx, project, state)
 	})
 }
 
@@ -126,7 +140,9 @@ type limiter func(ctx context.Context, org contactsync.Organization, wanted int)
 
 func (p *Pipeline) planLocal(ctx context.Context, content []byte, organization string, limited limiter) contactsync.Run {
 	return p.show(ctx, contactsync.Run{}, func(ctx context.Context, run *contactsync.Run) (proposal, error) {
-		state, err := p.readLocal(ctx, content, organization, limited, run)
+		state, err := p.readLocal(ctx, content, func(ctx context.Context) (contactsync.Organization, error) {
+			return p.Desk.OrganizationByID(ctx, organization)
+		}, limited, run)
 		if err != nil {
 			return proposal{}, err
 		}

@@ -77,6 +77,7 @@ type Plan struct {
 	Items        []Item
 	Conflicts    []contactsync.Conflict
 	Unchanged    int // contacts that need nothing
+	Wanted       int // contacts of the file whose last day has not passed
 
 	digest string // of what Make planned: what becomes of the items does not change it
 }
@@ -97,7 +98,9 @@ func wantedOf(list []contactsync.Contact, today contactsync.Date) []contactsync.
 // own record names the organization must be among its members (desk_unreadable).
 func Make(state State, policy Policy) (Plan, error) {
 	p := newPlanner(state, policy)
-	for _, c := range wantedOf(state.Contacts, state.Today) {
+	wanted := wantedOf(state.Contacts, state.Today)
+	p.plan.Wanted = len(wanted)
+	for _, c := range wanted {
 		p.place(c)
 	}
 	if p.contradiction != nil {

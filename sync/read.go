@@ -21,6 +21,7 @@ func (p *Pipeline) read(ctx context.Context, project int64, run *contactsync.Run
 	defer stopMembers()
 
 	type repositorySide struct {
+		url                 string
 		file                contactsync.File
 		parsed              []contactsync.Contact
 		owner               func(contactsync.Organization) error
@@ -35,6 +36,7 @@ func (p *Pipeline) read(ctx context.Context, project int64, run *contactsync.Run
 			stopDesk()
 			return
 		}
+		side.url = found.WebURL
 		if side.file, side.fileErr = p.Repository.Read(ctx, found); side.fileErr != nil {
 			stopMembers()
 			return
@@ -60,7 +62,7 @@ func (p *Pipeline) read(ctx context.Context, project int64, run *contactsync.Run
 	}
 	side := <-repository
 
-	run.Commit, run.Committer = side.file.Commit, side.file.Committer
+	run.Commit, run.Committer, run.ProjectURL = side.file.Commit, side.file.Committer, side.url
 	if side.projectErr != nil {
 		return State{}, side.projectErr
 	}
@@ -80,15 +82,15 @@ func (p *Pipeline) read(ctx context.Context, project int64, run *contactsync.Run
 	return p.complete(ctx, State{Organization: org, Contacts: side.parsed, Members: members, Today: today})
 }
 
-// readLocal gathers what a plan of a local file is made from.
-func (p *Pipeline) readLocal(ctx context.Context, content []byte, organization string, limited limiter, run *contactsync.Run) (State, error) {
+// readLocal gathers what a plan of a file is made from that is at hand.
+func (p *Pipeline) readLocal(ctx context.Context, content []byte, resolve func(context.Context) (contactsync.Organization, error), limited limiter, run *contactsync.Run) (State, error) {
 	today := contactsync.DateOf(p.Now())
 	file, wanted, err := p.parse(content, today)
 	if err != nil {
 		return State{}, err
 	}
 	p.step("reading the members")
-	org, err := p.Desk.OrganizationByID(ctx, organization)
+	org, err := resolve(ctx)
 	if err != nil {
 		return State{}, err
 	}

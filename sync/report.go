@@ -1,9 +1,16 @@
 package sync
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
 
 	"contactsync"
+	"contactsync/templates"
 )
 
 // Reporter is the forge, as far as it tells people what became of their commit, or would become of their merge request.
@@ -32,4 +39,281 @@ type Reporter interface {
 
 	// MergeRequest returns a merge request of the project.
 	MergeRequest(ctx context.Context, project, number int64) (contactsync.MergeRequest, error)
+}
+
+// Ledger remembers what was told, so that it is changed and not repeated.
+type Ledger interface {
+	// Latest returns the last run of the project that ended, with an id of "" where there is none, and whether another is
+	// owed or under way.
+	Latest(ctx context.Context, project int64) (run contactsync.Run, owed bool, err error)
+	// Told returns what stands beside a commit, or in a merge request, whose subject is "!" and its number.
+	Told(ctx context.Context, project int64, subject string) (contactsync.Told, error)
+	SaveTold(ctx context.Context, project int64, subject string, told contactsync.Told) error
+	// Badge returns the part of the badge's address that nobody can guess, and how it was last set.
+	Badge(ctx context.Context, project int64) (key, shown string, err error)
+	SaveBadge(ctx context.Context, project int64, shown string) error
+}
+
+// Words are the texts.
+type Words interface {
+	Status(data templates.StatusData) (string, error)
+	CommitNote(data templates.CommitNoteData) (string, error)
+	RequestNote(data templates.RequestNoteData) (string, error)
+}
+
+// Proposals reads the contacts files of merge requests.
+type Proposals interface {
+	// Propose returns what the file is at head, held against base and against the branch that is read.
+	// Errors: repository_unreachable.
+	Propose(ctx context.Context, project contactsync.Project, head, base string) (contactsync.Proposal, error)
+}
+
+// The names under which people see us on the forge.
+const (
+	StatusName     = "contactsync"      // of a run
+	PlanStatusName = "contactsync/plan" // of a merge request: what merging would do
+	BadgeName      = "Sync Status"
+)
+
+// maxTarget is the longest address that a commit status may link to, in bytes.
+const maxTarget = 255
+
+// Pictures are where a badge's picture is. The zero Pictures are none.
+type Pictures struct {
+	// Drawn is the address below which each project's picture is drawn: its key and ".svg" follow.
+	Drawn string
+	// Synced and Failed are pictures that say no more than that; they come before Drawn.
+	Synced, Failed string
+}
+
+// TellerOptions are a Teller's parts. All are required but the switches.
+type TellerOptions struct {
+	Reporter  Reporter
+	Ledger    Ledger
+	Words     Words
+	Proposals Proposals
+	Pipeline  *Pipeline
+
+	Branch, File string // that are read
+
+	Statuses bool // commit statuses
+	Notes    bool // notes on commits
+	Requests bool // notes on merge requests
+	Names    bool // who was added, renamed and removed, by name
+	Pictures Pictures
+}
+
+// Teller tells people on the forge what became of their commit, and what would become of their merge request. It may be
+// used by several goroutines, but by one for each project.
+type Teller struct{ TellerOptions }
+
+// NewTeller returns a teller.
+func NewTeller(options TellerOptions) *Teller { return &Teller{options} }
+
+// Tell tells how the project's last run ended, and that another is to come where one is. What was told already is not
+// told again. Errors are the Reporter's, those first that can be tried again; what is left is still told.
+func (t *Teller) Tell(ctx context.Context, project int64) error {
+	run, owed, err := t.Ledger.Latest(ctx, project)
+	if err != nil {
+		return err
+	}
+	var failed []error
+	if run.ID != "" {
+		failed = append(failed, t.tellCommit(ctx, project, run), t.tellBadge(ctx, project, run))
+	}
+	if owed {
+		failed = append(failed, t.tellWaiting(ctx, project))
+	}
+	return hopefulFirst(failed)
+}
+
+// hopefulFirst joins errors, those in front that trying again may mend: they decide.
+func hopefulFirst(failed []error) error {
+	rank := func(err error) int {
+		switch contactsync.FailureOf(err).Retry {
+		case contactsync.RetrySoon, contactsync.RetryWhenTold, contactsync.RetryLater:
+			return 0
+		}
+		return 1
+	}
+	failed = slices.DeleteFunc(failed, func(err error) bool { return err == nil })
+	slices.SortStableFunc(failed, func(a, b error) int { return cmp.Compare(rank(a), rank(b)) })
+	return errors.Join(failed...)
+}
+
+// tellCommit tells beside the commit that was read how the run ended.
+func (t *Teller) tellCommit(ctx context.Context, project int64, run contactsync.Run) error {
+	if run.Commit == "" {
+		return nil
+	}
+	told, err := t.Ledger.Told(ctx, project, run.Commit)
+	if err != nil || told.Run == run.ID {
+		return err
+	}
+	at := place{project, run.Commit, contactsync.Thread{Project: project, Commit: run.Commit}}
+	description, err := t.Words.Status(statusOf(run))
+	if err != nil {
+		return err
+	}
+	status := contactsync.CommitStatus{Commit: run.Commit, Ref: t.Branch, Name: StatusName, State: stateOf(run), Description: description}
+	if target := commitPage(run); len(target) <= maxTarget {
+		status.Target = target
+	}
+	failed := []error{t.setStatus(ctx, at, &told, status), t.noteEnd(ctx, at, &told, run)}
+	if err := hopefulFirst(failed); err != nil {
+		return err
+	}
+	told.Run = run.ID
+	return t.Ledger.SaveTold(ctx, project, at.subject, told)
+}
+
+// commitPage is the page of the commit that a run read, "" where it is not known.
+func commitPage(run contactsync.Run) string {
+	if run.ProjectURL == "" || run.Commit == "" {
+		return ""
+	}
+	return run.ProjectURL + "/-/commit/" + run.Commit
+}
+
+// noteEnd writes the note on the commit, if there is something to say that a status cannot.
+func (t *Teller) noteEnd(ctx context.Context, at place, told *contactsync.Told, run contactsync.Run) error {
+	if !t.Notes {
+		return nil
+	}
+	data, needed := t.commitNote(run)
+	switch {
+	case needed:
+	case told.Note.ID != 0 || told.Noting:
+		data = templates.CommitNoteData{Settled: true, Reference: run.ID}
+	default:
+		return nil
+	}
+	text, err := t.Words.CommitNote(data)
+	if err != nil {
+		return err
+	}
+	return t.note(ctx, at, told, text, needed)
+}
+
+// tellWaiting says beside the newest commit that its run is still to come, or under way.
+func (t *Teller) tellWaiting(ctx context.Context, project int64) error {
+	if !t.Statuses {
+		return nil
+	}
+	head, err := t.Reporter.BranchHead(ctx, project, t.Branch)
+	if err != nil || head == "" {
+		return err
+	}
+	told, err := t.Ledger.Told(ctx, project, head)
+	if err != nil {
+		return err
+	}
+	description, err := t.Words.Status(templates.StatusData{Kind: "waiting"})
+	if err != nil {
+		return err
+	}
+	return t.setStatus(ctx, place{project: project, subject: head}, &told, contactsync.CommitStatus{
+		Commit: head, Ref: t.Branch, Name: StatusName, State: contactsync.CommitPending, Description: description,
+	})
+}
+
+// place is where something is told.
+type place struct {
+	project int64
+	subject string // in the ledger
+	thread  contactsync.Thread
+}
+
+func (t *Teller) setStatus(ctx context.Context, at place, told *contactsync.Told, status contactsync.CommitStatus) error {
+	said := status.Commit + " " + string(status.State) + " " + status.Description
+	if !t.Statuses || told.Status == said {
+		return nil
+	}
+	if err := t.Reporter.SetStatus(ctx, at.project, status); err != nil {
+		return fmt.Errorf("setting the status of commit %s: %w", status.Commit, err)
+	}
+	told.Status = said
+	return t.Ledger.SaveTold(ctx, at.project, at.subject, *told)
+}
+
+// note has the note of that place say something. Where there is none yet, it is written only if needed.
+func (t *Teller) note(ctx context.Context, at place, told *contactsync.Told, text string, needed bool) error {
+	if err := t.find(ctx, at, told); err != nil {
+		return err
+	}
+	digest := digestOf(text)
+	if told.Note.ID != 0 {
+		if told.Text == digest {
+			return nil
+		}
+		there, err := t.Reporter.UpdateNote(ctx, at.thread, told.Note, text)
+		if err != nil {
+			return fmt.Errorf("rewording our note: %w", err)
+		}
+		if there {
+			told.Text, told.Noting = digest, false
+			return t.Ledger.SaveTold(ctx, at.project, at.subject, *told)
+		}
+	}
+	told.Note, told.Noting, told.Resolved = contactsync.Note{}, needed, false
+	if err := t.Ledger.SaveTold(ctx, at.project, at.subject, *told); err != nil || !needed {
+		return err
+	}
+	written, err := t.Reporter.CreateNote(ctx, at.thread, text)
+	if err != nil {
+		return fmt.Errorf("writing a note: %w", err)
+	}
+	told.Note, told.Text, told.Noting = written, digest, false
+	return t.Ledger.SaveTold(ctx, at.project, at.subject, *told)
+}
+
+// find looks for the note of that place, where it was not heard whether it was written: a second one must not be.
+func (t *Teller) find(ctx context.Context, at place, told *contactsync.Told) error {
+	if told.Note.ID != 0 || !told.Noting {
+		return nil
+	}
+	found, there, err := t.Reporter.FindNote(ctx, at.thread)
+	if err != nil {
+		return fmt.Errorf("looking for our note: %w", err)
+	}
+	if there {
+		told.Note, told.Text, told.Noting = found, "", false
+	}
+	return nil
+}
+
+func digestOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+// tellBadge makes the badge lead to the last commit that was read, and show what it is to show.
+func (t *Teller) tellBadge(ctx context.Context, project int64, run contactsync.Run) error {
+	link := commitPage(run)
+	if t.Pictures == (Pictures{}) || link == "" {
+		return nil
+	}
+	key, shown, err := t.Ledger.Badge(ctx, project)
+	if err != nil {
+		return err
+	}
+	badge := contactsync.Badge{Name: BadgeName, Link: link, Image: t.Pictures.of(key, run)}
+	if want := badge.Link + " " + badge.Image; want != shown {
+		if err := t.Reporter.SetBadge(ctx, project, badge); err != nil {
+			return fmt.Errorf("setting the badge: %w", err)
+		}
+		return t.Ledger.SaveBadge(ctx, project, want)
+	}
+	return nil
+}
+
+func (p Pictures) of(key string, run contactsync.Run) string {
+	switch {
+	case p.Synced == "":
+		return p.Drawn + key + ".svg"
+	case stateOf(run) == contactsync.CommitSuccess:
+		return p.Synced
+	default:
+		return p.Failed
+	}
 }

@@ -15,7 +15,7 @@ func conclude(run contactsync.Run, plan Plan, err error, tally *contactsync.Tall
 	if run.Conflicts == nil {
 		run.Conflicts = []contactsync.Conflict{}
 	}
-	run.Digest, run.Remainder = plan.Digest(), plan.Remainder()
+	run.Digest, run.Remainder, run.Contacts = plan.Digest(), plan.Remainder(), plan.Wanted
 	counted := contactsync.ResultDone
 	if run.Trigger == "" {
 		counted = contactsync.ResultPlanned

@@ -31,6 +31,7 @@ type Metrics struct {
 	requests   *prometheus.CounterVec
 	changes    *prometheus.CounterVec
 	conflicts  *prometheus.CounterVec
+	reports    *prometheus.CounterVec
 	state      stateCollector
 	budget     budgetCollector
 }
@@ -58,18 +59,20 @@ func NewMetrics(build Build, now func() time.Time) *Metrics {
 		steps: histogram("contactsync_run_step_duration_seconds",
 			"How long the steps of runs took.", "step"),
 		requests: counter("contactsync_requests_total",
-			"Requests that runs sent, each attempt once, by the system they went to.", "system"),
+			"Requests that runs sent, and telling people on GitLab took, each attempt once, by the system they went to.", "system"),
 		changes: counter("contactsync_changes_total",
 			"Changes to single contacts, by action and what became of them.", "action", "result"),
 		conflicts: counter("contactsync_conflicts_total",
 			"Contacts that runs could not apply as they are written, by class.", "class"),
+		reports: counter("contactsync_reports_total",
+			"Times that people on GitLab were told about a run or a merge request, by what became of it: told, or failed and tried again or given up.", "about", "result"),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "contactsync_build_info", Help: "Which program it is; always 1.",
 		ConstLabels: prometheus.Labels{"version": build.Version, "revision": build.Revision, "goversion": runtime.Version()},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.deliveries, m.runs, m.durations, m.steps, m.requests, m.changes, m.conflicts, &m.state, &m.budget, info,
+	m.registry.MustRegister(m.deliveries, m.runs, m.durations, m.steps, m.requests, m.changes, m.conflicts, m.reports, &m.state, &m.budget, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.begin()
 	return m
@@ -97,6 +100,11 @@ func (m *Metrics) begin() {
 			if result != contactsync.ResultPlanned { // of runs that were stopped alone
 				m.changes.WithLabelValues(string(action), string(result))
 			}
+		}
+	}
+	for _, about := range reportsAbout {
+		for _, result := range reportResults {
+			m.reports.WithLabelValues(about, result)
 		}
 	}
 	m.countRequests(contactsync.Requests{})

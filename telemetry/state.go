@@ -26,6 +26,8 @@ type State struct {
 	SweepLeft         int       // projects that the present sweep has still to sync
 
 	HooksDisabled int       // projects whose hook GitLab has disabled
+	Reports       int       // what is still to be told on GitLab, or is tried again
+	ReportsLost   int       // what was given up, and of which nothing was told since
 	LastPrune     time.Time // when what is older than the retention was last deleted
 }
 
@@ -62,6 +64,8 @@ var (
 	sweepHeld     = describe("contactsync_sweep_held", "1 while the removals of a sweep wait for an approval.")
 	sweepLeft     = describe("contactsync_sweep_projects_left", "Projects that the present sweep has still to sync.")
 	hooksDisabled = describe("contactsync_hooks_disabled", "Projects whose hook GitLab has disabled.")
+	reportsWait   = describe("contactsync_reports_waiting", "Runs and merge requests about which people on GitLab are still to be told.")
+	reportsLost   = describe("contactsync_reports_given_up", "Projects and merge requests about which people on GitLab could not be told, and were not since.")
 	pruned        = describe("contactsync_prune_last_timestamp_seconds", "When old history was last deleted; absent if it never was.")
 	deskPerMinute = describe("contactsync_desk_requests_per_minute", "Requests that contactsync may send to the desk in a minute.")
 	deskLeft      = describe("contactsync_desk_requests_left", "How many of them are left now.")
@@ -70,7 +74,7 @@ var (
 var (
 	stateMetrics = []*prometheus.Desc{
 		storeUp, stateAge, projects, heldChanges, queueDepth, queueOldest,
-		sweepStarted, sweepFinished, sweepHeld, sweepLeft, hooksDisabled, pruned,
+		sweepStarted, sweepFinished, sweepHeld, sweepLeft, hooksDisabled, reportsWait, reportsLost, pruned,
 	}
 	budgetMetrics = []*prometheus.Desc{deskPerMinute, deskLeft}
 )
@@ -132,6 +136,8 @@ func (c *stateCollector) Collect(into chan<- prometheus.Metric) {
 	send(sweepHeld, truth(s.SweepHeld))
 	send(sweepLeft, float64(s.SweepLeft))
 	send(hooksDisabled, float64(s.HooksDisabled))
+	send(reportsWait, float64(s.Reports))
+	send(reportsLost, float64(s.ReportsLost))
 	for _, t := range []struct {
 		desc *prometheus.Desc
 		at   time.Time

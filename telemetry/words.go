@@ -31,6 +31,17 @@ var (
 	}
 )
 
+// What people on GitLab are told about, and what becomes of it.
+const (
+	aboutRun, aboutRequest   = "run", "merge_request"
+	reportTold, reportFailed = "told", "failed"
+)
+
+var (
+	reportsAbout  = []string{aboutRun, aboutRequest}
+	reportResults = []string{reportTold, reportFailed}
+)
+
 // steps are the pipeline's sentences as labels. A test reads the sentences from the pipeline's source.
 var steps = map[string]string{
 	"waiting for another run of the project, if one is under way":  "wait_for_turn",

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// payload is the little that is read of a hook's body. Only the project's number is acted upon; the rest decides
-// whether the event means anything here. What is missing or of another type is zero.
+// payload is the little that is read of a hook's body. Only the numbers of the project and of the merge request are acted
+// upon; the rest decides whether the event means anything here. What is missing or of another type is zero.
 // Source: docs.gitlab.com/user/project/integrations/webhook_events.
 type payload struct {
 	ObjectKind  string   `json:"object_kind"`
@@ -22,6 +22,17 @@ type payload struct {
 	Project     struct {
 		ID number `json:"id"` // where events other than pushes say it
 	} `json:"project"`
+
+	Request struct {
+		Number       number `json:"iid"`
+		Action       string `json:"action"`
+		Before       string `json:"oldrev"` // of an update by a push
+		Source       number `json:"source_project_id"`
+		TargetBranch string `json:"target_branch"`
+	} `json:"object_attributes"`
+	Changes struct {
+		TargetBranch *struct{} `json:"target_branch"`
+	} `json:"changes"`
 
 	// GitLab's trigger takes its parameters from the query and from the body.
 	Token     string `json:"token"`
@@ -85,13 +96,17 @@ func (p payload) isSample() bool {
 	return p.ProjectID == sampleProject && p.Before == sampleBefore && p.After == sampleAfter
 }
 
-// isPush reports whether everything that names the event calls it a push. Header and body differ where a hook has a
-// template of its own, and in tests of tag hooks by some GitLab versions; the header of a system hook says nothing.
-func (p payload) isPush() bool {
+func (p payload) isPush() bool { return p.is("Push Hook", "push") }
+
+func (p payload) isRequest() bool { return p.is("Merge Request Hook", "merge_request") }
+
+// is reports whether everything that names the event calls it so. Header and body differ where a hook has a template of
+// its own, and in tests of tag hooks by some GitLab versions; the header of a system hook says nothing.
+func (p payload) is(header, kind string) bool {
 	named := false
 	for _, name := range []string{p.header, p.ObjectKind, p.EventName} {
 		switch name {
-		case "Push Hook", "push":
+		case header, kind:
 			named = true
 		case "", "System Hook":
 		default:
@@ -103,16 +118,21 @@ func (p payload) isPush() bool {
 
 // Why an authentic event means nothing here.
 const (
-	ignoredEvent   = "event" // neither a push nor a tag
+	ignoredEvent   = "event" // neither a push nor a tag, nor a merge request
 	ignoredTag     = "tag"
 	ignoredBranch  = "branch"  // not the one that is read
 	ignoredDeleted = "deleted" // the branch is gone
 	ignoredTest    = "test"    // GitLab's sample
+	ignoredFork    = "fork"    // a merge request from another project
+	ignoredNothing = "nothing" // a merge request with nothing new to judge: closed, merged or renamed, say
 )
 
-// ignored tells why the event means nothing to who reads that branch, "" where it asks for a run.
-func (p payload) ignored(branch string) string {
+// ignored tells why the event means nothing to who reads that branch, "" where it asks for a run, or for a look at a merge
+// request, where those are looked at.
+func (p payload) ignored(branch string, requests bool) string {
 	switch {
+	case requests && p.isRequest():
+		return p.ignoredRequest(branch)
 	case p.isSample():
 		return ignoredTest
 	case p.header == "Tag Push Hook" || p.ObjectKind == "tag_push" || p.EventName == "tag_push":
@@ -125,4 +145,20 @@ func (p payload) ignored(branch string) string {
 		return ignoredDeleted
 	}
 	return ""
+}
+
+// ignoredRequest is ignored for a merge request. What it is about is read from GitLab itself later.
+func (p payload) ignoredRequest(branch string) string {
+	retargeted := p.Changes.TargetBranch != nil
+	switch r := p.Request; {
+	case r.Number == 0 || p.projectNumber() == 0:
+		return ignoredEvent
+	case int64(r.Source) != p.projectNumber():
+		return ignoredFork
+	case r.TargetBranch != branch && !retargeted:
+		return ignoredBranch
+	case r.Action == "open", r.Action == "reopen", r.Action == "update" && (r.Before != "" || retargeted):
+		return ""
+	}
+	return ignoredNothing
 }

@@ -35,6 +35,8 @@ type Options struct {
 	Credentials Credentials
 	Intake      Intake
 	Branch      string // whose pushes start runs; "" is DefaultBranch
+	// MergeRequests has those that lead to the branch stored, too; else they mean nothing here.
+	MergeRequests bool
 
 	// Answered is told of every request to the two addresses: AddressHook or AddressTrigger, and one of the answers
 	// below. It is called by many goroutines, before the answer is sent. nil is nobody.
@@ -241,8 +243,11 @@ func (r *Receiver) judge(in *incoming, p payload, isObject bool) (contactsync.De
 	if p.isPush() && delivery.Project == 0 {
 		return delivery, &result{answer: AnswerInvalid, err: errNoProject}
 	}
-	if why := p.ignored(r.options.Branch); why != "" {
+	if why := p.ignored(r.options.Branch, r.options.MergeRequests); why != "" {
 		return delivery, &result{answer: AnswerIgnored, delivery: delivery, ignored: why}
+	}
+	if p.isRequest() {
+		delivery.Event, delivery.Request = "merge_request", int64(p.Request.Number)
 	}
 	return delivery, nil
 }

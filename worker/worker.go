@@ -41,6 +41,11 @@ type Options struct {
 	Hooks      Hooks
 	HooksEvery time.Duration
 
+	// Teller tells people on the forge how runs ended; nil tells nobody. Reported is told how that went, and what it took;
+	// request is 0 for runs.
+	Teller   Teller
+	Reported func(ctx context.Context, project, request int64, err error, used contactsync.Requests)
+
 	// Watch returns what follows a run, of which id, project and trigger are known, and the context that it is to have;
 	// nil follows none.
 	Watch func(ctx context.Context, run contactsync.Run) (context.Context, Watch)
@@ -80,10 +85,19 @@ func New(options Options) *Worker {
 	if options.RunTime <= 0 {
 		options.RunTime = runTime
 	}
+	if options.Reported == nil {
+		options.Reported = func(context.Context, int64, int64, error, contactsync.Requests) {}
+	}
 	if options.Watch == nil {
 		options.Watch = func(ctx context.Context, _ contactsync.Run) (context.Context, Watch) { return ctx, unwatched{} }
 	}
 	return &Worker{Options: options, started: make(chan struct{})}
+}
+
+// Teller tells people on the forge what became of their commit, or would become of their merge request.
+type Teller interface {
+	Tell(ctx context.Context, project int64) error
+	Review(ctx context.Context, project, request int64) error
 }
 
 type unwatched struct{}
@@ -95,9 +109,11 @@ func (unwatched) Finish(contactsync.Run) {}
 // Start begins to work. It returns once jobs are taken, and does not end when the context does: see Stop.
 func (w *Worker) Start(ctx context.Context) error {
 	w.life, w.stop = context.WithCancel(context.WithoutCancel(ctx))
-	workers, err := w.Store.Work(ctx, store.WorkOptions{
-		Runs: w.Runs, Resyncs: w.Runs, Chores: len(store.Chores), Timeout: w.RunTime, Log: w.Log,
-	}, w.do)
+	options := store.WorkOptions{Runs: w.Runs, Resyncs: w.Runs, Chores: len(store.Chores), Timeout: w.RunTime, Log: w.Log}
+	if w.Teller != nil {
+		options.Reports = w.Runs
+	}
+	workers, err := w.Store.Work(ctx, options, w.do)
 	if err != nil {
 		return err
 	}
@@ -136,6 +152,8 @@ func (w *Worker) do(ctx context.Context, job store.Job) error {
 		return w.sync(ctx, job.Project)
 	case store.KindResync:
 		return w.resync(ctx, job)
+	case store.KindReport:
+		return w.tell(ctx, job)
 	default:
 		// A chore may wait for minutes, and can be begun again at any time: it does not keep the process from stopping.
 		ctx, cancel := context.WithCancel(ctx)

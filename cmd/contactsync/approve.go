@@ -34,6 +34,7 @@ Exit status: as of sync.`,
 			project, digest := contactsync.ProjectRef(args[0]), args[1]
 			run := systems.pipeline.Approve(watch.watch(cmd.Context()), project, digest, cmp.Or(by, p.operator()))
 			watch.Close()
+			defer p.tell(cmd.Context(), systems, run)
 			return p.report([]contactsync.Run{run}, projectSource)
 		},
 	}

@@ -23,6 +23,7 @@ import (
 	"contactsync/store"
 	"contactsync/sync"
 	"contactsync/telemetry"
+	"contactsync/web"
 	"contactsync/webhook"
 	"contactsync/worker"
 )
@@ -132,6 +133,15 @@ func (p *program) newDaemon(ctx context.Context, settings config.Config, log *sl
 	mux := http.NewServeMux()
 	receiver.Register(stoppable{mux, d.unlessStopping}) // without a second mux on the way of a hook
 	mux.Handle("/", d.unlessStopping(receiver))
+	resync, err := schedule.Parse(settings.Schedule.Resync)
+	if err != nil {
+		return nil, wrong("schedule.resync", err)
+	}
+	pictures, err := badges(d, resync, p.Now)
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle(web.BadgeRoute, web.Badges(pictures))
 	mux.Handle("GET /healthz", d.health.Live())
 	mux.Handle("GET /readyz", d.health.Ready())
 	mux.Handle("GET /metrics", d.telemetry.Metrics.Handler())
@@ -192,7 +202,7 @@ func newReceiver(d *daemon, now func() time.Time) (*webhook.Receiver, error) {
 	}
 	receiver, err := webhook.New(webhook.Options{
 		Credentials: credentials, Intake: d.store, Branch: d.settings.GitLab.Branch,
-		Answered: d.telemetry.Metrics.Answered, Logger: d.log, Now: now,
+		MergeRequests: d.settings.Report.MergeRequests, Answered: d.telemetry.Metrics.Answered, Logger: d.log, Now: now,
 	})
 	if err != nil {
 		return nil, wrong("webhook", err)
@@ -226,7 +236,11 @@ func (p *program) newWorker(d *daemon, forge *gitlab.Client, ended func(contacts
 			ctx, watch := d.telemetry.Watch(ctx, run)
 			return ctx, teller{watch, ended}
 		},
-		Log: d.log, Now: p.Now, Wait: outbound.Wait, Jitter: rand.Float64,
+		Reported: d.telemetry.Reported,
+		Log:      d.log, Now: p.Now, Wait: outbound.Wait, Jitter: rand.Float64,
+	}
+	if d.teller != nil { // a nil teller in the interface would be one
+		options.Teller = d.teller
 	}
 	switch {
 	case c.Schedule.Hooks == 0:
@@ -340,6 +354,6 @@ func (o overview) State(ctx context.Context) (telemetry.State, error) {
 		Quarantined: found.Projects[store.StateQuarantined],
 		HeldChanges: int(found.HeldChanges), OldestWaiting: found.OldestWaiting,
 		LastSweep: found.Sweep.Started, LastSweepFinished: found.SweepEnded, SweepHeld: found.Sweep.State == store.SweepHeld,
-		SweepLeft: int(found.SweepLeft), HooksDisabled: int(found.HooksDisabled), LastPrune: found.Pruned,
+		SweepLeft: int(found.SweepLeft), Reports: int(found.Reports), ReportsLost: int(found.ReportsLost), HooksDisabled: int(found.HooksDisabled), LastPrune: found.Pruned,
 	}, nil
 }

@@ -54,6 +54,7 @@ func (p *program) sync(cmd *cobra.Command, projects []string) error {
 		runs = append(runs, systems.pipeline.Sync(ctx, contactsync.ProjectRef(project), contactsync.TriggerCommand))
 	}
 	watch.Close()
+	defer p.tell(ctx, systems, runs...)
 	return p.report(runs, projectSource)
 }
 

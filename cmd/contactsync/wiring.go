@@ -30,6 +30,7 @@ type systems struct {
 	forge      *gitlab.Client // nil when only the desk may be touched, as is repository
 	repository *gitrepo.Repository
 	pipeline   *sync.Pipeline
+	teller     *sync.Teller // nil where nobody is told anything, or nothing may be written
 	transport  *http.Transport
 }
 
@@ -123,6 +124,11 @@ func (p *program) connect(ctx context.Context, c config.Config, watch sync.Obser
 		options.Store = s.store
 	}
 	s.pipeline = sync.New(options)
+	if a == readWrite {
+		if s.teller, err = newTeller(c, s); err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
 }
 
@@ -134,7 +140,7 @@ func (p *program) openStore(ctx context.Context, c config.Config, a access) (*st
 	}
 	// Links found by another field are others, although the account is the same.
 	desk := c.Zendesk.URL + " " + c.Zendesk.ProjectField
-	options := store.Options{Desk: desk, LeaseTTL: c.Serve.Lease, NewID: newRunID}
+	options := store.Options{Desk: desk, LeaseTTL: c.Serve.Lease, NewID: newRunID, Reports: reportsOf(c)}
 	if p.clocked {
 		options.Now = p.Now
 	}

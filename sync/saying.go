@@ -1,0 +1,118 @@
+package sync
+
+import (
+	"cmp"
+	"slices"
+
+	"contactsync"
+	"contactsync/templates"
+)
+
+// What is said of a run, or of a plan. Everything here is pure.
+
+// stateOf is how the commit status of a run stands. Success is only what left nothing to be done.
+func stateOf(run contactsync.Run) contactsync.CommitState {
+	switch run.Status {
+	case contactsync.StatusSucceeded, contactsync.StatusUnchanged:
+		return contactsync.CommitSuccess
+	}
+	return contactsync.CommitFailed
+}
+
+func statusOf(run contactsync.Run) templates.StatusData {
+	data := templates.StatusData{Kind: string(run.Status), Counts: countsOf(run), Reference: run.ID}
+	switch run.Status {
+	case contactsync.StatusSucceeded, contactsync.StatusUnchanged:
+		data.Kind = "synced"
+	case contactsync.StatusFailed:
+		data.Title, data.Ours = run.Error.Title, run.Error.Who != contactsync.WhoCustomer
+	case contactsync.StatusPartial:
+		data.Ours = len(customersProblems(run)) == 0
+	}
+	return data
+}
+
+func countsOf(run contactsync.Run) templates.Counts {
+	s := run.Summary
+	return templates.Counts{
+		Added: s.Create + s.Add, Renamed: s.Rename, Removed: s.Remove, Unchanged: s.Unchanged,
+		Held: s.Held, Conflicts: s.Conflicts, Failed: s.Failed,
+	}
+}
+
+// commitNote returns what a note on the commit says, and whether there is anything to say: only what whoever edits the
+// file has to mend, and who was changed, where names are wanted.
+func (t *Teller) commitNote(run contactsync.Run) (templates.CommitNoteData, bool) {
+	data := templates.CommitNoteData{File: t.File, Reference: run.ID, Counts: countsOf(run)}
+	if failure := run.Error; failure != nil {
+		if failure.Who != contactsync.WhoCustomer {
+			return data, false
+		}
+		data.Title = failure.Title
+		data.Problems, data.More, data.Reason, data.Remedy = toMend(failure)
+		return data, true
+	}
+	data.Problems = customersProblems(run)
+	if t.Names {
+		data.Changed = namedChanges(run, contactsync.ResultDone)
+	}
+	return data, len(data.Problems)+len(data.Changed) > 0
+}
+
+// toMend tells what is wrong with a file: its problems, or where those have no lines the reason and what to do.
+func toMend(failure *contactsync.Failure) (problems []templates.Problem, more int, reason, remedy string) {
+	if len(failure.Problems) == 0 {
+		return nil, 0, failure.Detail, failure.Remedy
+	}
+	for _, p := range failure.Problems {
+		problems = append(problems, templates.Problem{
+			Line: p.Line, Message: p.Message, Remedy: p.Class.Info().Remedy, Corrected: p.Corrected,
+		})
+	}
+	return problems, failure.Unlisted, "", ""
+}
+
+// customersProblems are the contacts of a run that could not be applied, and that whoever edits the file can mend.
+func customersProblems(run contactsync.Run) (problems []templates.Problem) {
+	add := func(line int, class contactsync.Class, detail string) {
+		if info := class.Info(); info.Who == contactsync.WhoCustomer {
+			problems = append(problems, templates.Problem{Line: line, Message: detail, Remedy: info.Remedy})
+		}
+	}
+	for _, c := range run.Conflicts {
+		add(c.Line, c.Error, c.Detail)
+	}
+	for _, c := range run.Changes {
+		if c.Result == contactsync.ResultFailed {
+			add(c.Line, c.Error, c.Detail)
+		}
+	}
+	slices.SortStableFunc(problems, func(a, b templates.Problem) int { return cmp.Compare(a.Line, b.Line) })
+	return problems
+}
+
+// namedChanges are the changes with that result, and those that are held, by name.
+func namedChanges(run contactsync.Run, made contactsync.Result) (named []templates.NamedChange) {
+	actions := map[contactsync.Action]string{
+		contactsync.ActionCreate: "added", contactsync.ActionAdd: "added",
+		contactsync.ActionRename: "renamed", contactsync.ActionRemove: "removed",
+	}
+	for _, c := range run.Changes {
+		if c.Result == made || c.Result == contactsync.ResultHeld {
+			named = append(named, templates.NamedChange{
+				Action: actions[c.Action], Name: c.Name, Email: string(c.Email), Held: c.Result == contactsync.ResultHeld,
+			})
+		}
+	}
+	return named
+}
+
+// heldReasons are why changes are held, each once.
+func heldReasons(run contactsync.Run) (reasons []string) {
+	for _, c := range run.Changes {
+		if reason := c.Error.Info().Title + ": " + c.Detail; c.Result == contactsync.ResultHeld && !slices.Contains(reasons, reason) {
+			reasons = append(reasons, reason)
+		}
+	}
+	return reasons
+}
