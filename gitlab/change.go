@@ -15,13 +15,21 @@ import (
 	"contactsync/outbound"
 )
 
+// explainer turns what went wrong with a request into a classed error.
+type explainer func(context.Context, *gitlab.Response, error) error
+
 // read sends a request that only reads, and explains what goes wrong. Each may take as long as a call.
 func (c *Client) read(ctx context.Context, path string, options, into any) (*gitlab.Response, error) {
-	ctx, cancel := c.calling(ctx, maxAnswer)
+	return c.reading(ctx, c.explainSetup, maxAnswer, path, options, into)
+}
+
+// reading is read, with an explainer and with the bytes that the answer may have.
+func (c *Client) reading(ctx context.Context, explain explainer, most int64, path string, options, into any) (*gitlab.Response, error) {
+	ctx, cancel := c.calling(ctx, most)
 	defer cancel()
 	response, err := c.send(ctx, http.MethodGet, path, options, into)
 	if err != nil {
-		return nil, c.explainSetup(ctx, response, err)
+		return nil, explain(ctx, response, err)
 	}
 	return response, nil
 }
@@ -29,6 +37,11 @@ func (c *Client) read(ctx context.Context, path string, options, into any) (*git
 // change asks the fence, sends a request that changes something, once, and explains what goes wrong. What GitLab refuses
 // is gitlab_refused. unclear says that it may have been done all the same. None of the secrets is told.
 func (c *Client) change(ctx context.Context, method, path string, options, into any, secrets ...string) (unclear bool, err error) {
+	return c.changing(ctx, c.explainChange, method, path, options, into, secrets...)
+}
+
+// changing is change, with an explainer.
+func (c *Client) changing(ctx context.Context, explain explainer, method, path string, options, into any, secrets ...string) (unclear bool, err error) {
 	if err := contactsync.CheckFence(ctx); err != nil {
 		return false, err
 	}
@@ -41,32 +54,56 @@ func (c *Client) change(ctx context.Context, method, path string, options, into 
 	}
 	if err != nil {
 		unclear = response == nil || response.StatusCode >= http.StatusInternalServerError || response.StatusCode < http.StatusBadRequest
-		return unclear, c.explainChange(ctx, response, err)
+		return unclear, explain(ctx, response, err)
 	}
 	return false, nil
 }
 
 // rows reads all pages of a list, of a hundred rows each, or fails.
 func rows[T any](ctx context.Context, c *Client, path string) ([]T, error) {
-	options := gitlab.ListOptions{PerPage: rowsPage, Page: 1}
 	var all []T
+	err := pages(ctx, c, listing{explain: c.explainSetup, most: maxAnswer, path: path}, func(page []T) bool {
+		all = append(all, page...)
+		return true
+	})
+	return all, err
+}
+
+// listing is how a list is read.
+type listing struct {
+	explain explainer
+	most    int64 // bytes of a page
+	path    string
+	name    string // that rows must have, for the lists that know that filter; "" for all
+}
+
+// pages reads a list in pages of a hundred rows, as long as more are wanted, or fails.
+func pages[T any](ctx context.Context, c *Client, of listing, more func([]T) bool) error {
+	options := struct {
+		gitlab.ListOptions
+		Name string `url:"name,omitempty"`
+	}{gitlab.ListOptions{PerPage: rowsPage, Page: 1}, of.name}
+	read := 0
 	for range maxRowsPages {
 		var page []T
-		response, err := c.read(ctx, path, options, &page)
+		response, err := c.reading(ctx, of.explain, of.most, of.path, options, &page)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		all = append(all, page...)
+		read += len(page)
+		if !more(page) {
+			return nil
+		}
 		if response.NextPage == 0 {
 			// Rows that come or go between two pages shift the others. Very long lists have no total.
-			if options.Page > 1 && response.TotalItems != 0 && response.TotalItems != int64(len(all)) {
-				return nil, senseless(fmt.Sprintf("%d of %d rows were read", len(all), response.TotalItems))
+			if options.Page > 1 && response.TotalItems != 0 && response.TotalItems != int64(read) {
+				return senseless(fmt.Sprintf("%d of %d rows were read", read, response.TotalItems))
 			}
-			return all, nil
+			return nil
 		}
 		options.Page = response.NextPage
 	}
-	return nil, senseless("the list is longer than anybody's")
+	return senseless("the list is longer than anybody's")
 }
 
 const (
@@ -117,6 +154,48 @@ func (c *Client) explainChange(ctx context.Context, response *gitlab.Response, e
 	}
 	return explained
 }
+
+// explainReport is explainSetup for what tells people something, and for what is read for that: whatever GitLab itself
+// refuses for good is refused. That something else is under way (409), or that there was too much (429), is not for good.
+func (c *Client) explainReport(ctx context.Context, response *gitlab.Response, err error) error {
+	explained := c.explainSetup(ctx, response, err)
+	var classed *contactsync.Error
+	if !errors.As(explained, &classed) || !isJSON(response) || classed.Class == contactsync.ClassInvalidProjectID {
+		return explained
+	}
+	switch status := response.StatusCode; {
+	case status >= http.StatusInternalServerError:
+		classed.Err = errBroken
+		return explained
+	case status < http.StatusBadRequest:
+		return explained
+	case status == http.StatusUnauthorized || status == http.StatusRequestTimeout || status == http.StatusTooManyRequests:
+		return explained
+	case status == http.StatusConflict:
+		classed.Err = errBusy
+		return explained
+	case status == http.StatusForbidden:
+		classed.Remedy = remedyTell
+	case status != http.StatusNotFound:
+		classed.Remedy = "Do what GitLab says. The sync itself does not depend on it."
+	}
+	if strings.Contains(classed.Detail, "Cannot transition status") {
+		classed.Err = errAlready
+	}
+	classed.Class = contactsync.ClassGitLabRefused
+	return explained
+}
+
+const remedyTell = "Give the service account the role Maintainer in the group, and its token the scope api, if people are to be told on GitLab what became of their commits. The sync itself does not depend on it."
+
+var (
+	// errBusy says that something else of the kind is under way.
+	errBusy = errors.New("another update is under way")
+	// errBroken says that GitLab itself broke.
+	errBroken = errors.New("GitLab broke")
+	// errAlready says that a status is so already, or cannot become so any more.
+	errAlready = errors.New("it is so already")
+)
 
 // errExists says that GitLab refused to make what there is already.
 var errExists = errors.New("it is there already")

@@ -1,7 +1,8 @@
 // Package gitlab is the forge: what contactsync asks of a GitLab through its REST API.
 //
 // Endpoints and answers are those of docs.gitlab.com/api/ (projects, groups, namespaces, project_webhooks,
-// protected_branches, project_members, invitations, personal_access_tokens, rest/troubleshooting).
+// protected_branches, project_members, invitations, branches, commits, discussions, merge_requests, project_badges,
+// personal_access_tokens, rest/troubleshooting).
 package gitlab
 
 import (
@@ -41,6 +42,7 @@ type Options struct {
 	Transport http.RoundTripper // nil is http.DefaultTransport
 	// Wait waits before a request is sent again, or until the context ends. Nil waits by the clock.
 	Wait func(context.Context, time.Duration) error
+	Now  func() time.Time // nil is time.Now
 }
 
 // Client asks one GitLab. It may be used by many goroutines.
@@ -48,6 +50,8 @@ type Client struct {
 	options Options
 	base    *url.URL
 	api     *gitlab.Client
+	notes   *rate.Limiter // of writing them
+	own     chan int64    // holds the number of the token's own user, 0 while it is not known
 }
 
 // New returns a client, or an error that names the option which cannot be. It sends nothing.
@@ -71,6 +75,9 @@ func New(options Options) (*Client, error) {
 	if options.Wait == nil {
 		options.Wait = outbound.Wait
 	}
+	if options.Now == nil {
+		options.Now = time.Now
+	}
 	// Retries and limits are the courier's: client-go's own would also repeat what must not be sent twice.
 	api, err := gitlab.NewClient(options.Token,
 		gitlab.WithBaseURL(base.String()),
@@ -83,7 +90,9 @@ func New(options Options) (*Client, error) {
 	if err != nil {
 		return nil, errors.New("the address of GitLab is none that its client understands")
 	}
-	return &Client{options: options, base: base, api: api}, nil
+	client := &Client{options: options, base: base, api: api, notes: rate.NewLimiter(rate.Every(notesEvery), notesBurst), own: make(chan int64, 1)}
+	client.own <- 0
+	return client, nil
 }
 
 func baseAddress(raw string) (*url.URL, error) {
@@ -207,6 +216,10 @@ func (c *Client) CheckToken(ctx context.Context) (Token, error) {
 	return token, nil
 }
 
+// MayWrite reports whether the token's scopes let it write through the API: without, nobody is told on GitLab what became
+// of a commit.
+func (t Token) MayWrite() bool { return slices.Contains(t.Scopes, "api") }
+
 // warning is how many days before its end a token is worth a word.
 const warning = 14
 
@@ -285,7 +298,7 @@ func (c *Client) explain(ctx context.Context, response *gitlab.Response, err err
 		return refusal
 	}
 	answered := unreachable("GitLab's API answers with status %d%s", refused.StatusCode, words)
-	if at, told := outbound.RetryAfter(response.Header, time.Now()); told {
+	if at, told := outbound.RetryAfter(response.Header, c.options.Now()); told {
 		answered.Retry, answered.RetryAt = contactsync.RetryWhenTold, at
 	}
 	return answered

@@ -45,6 +45,23 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("PUT /api/v4/projects/{id}/invitations/{email}", s.onProject("api", s.maintained(s.editInvitation)))
 	s.mux.HandleFunc("DELETE /api/v4/projects/{id}/invitations/{email}", s.onProject("api", s.maintained(s.deleteInvitation)))
 
+	s.mux.HandleFunc("GET /api/v4/projects/{id}/repository/branches/{branch}", s.onProject("read_api", s.getBranch))
+	s.mux.HandleFunc("POST /api/v4/projects/{id}/statuses/{sha}", s.onProject("api", s.postStatus))
+	s.mux.HandleFunc("GET /api/v4/projects/{id}/repository/commits/{sha}/statuses", s.onProject("read_api", s.getStatuses))
+	s.mux.HandleFunc("GET /api/v4/projects/{id}/badges", s.onProject("read_api", s.listBadges))
+	s.mux.HandleFunc("POST /api/v4/projects/{id}/badges", s.onProject("api", s.maintained(s.createBadge)))
+	s.mux.HandleFunc("PUT /api/v4/projects/{id}/badges/{badge}", s.onProject("api", s.maintained(s.editBadge)))
+	s.mux.HandleFunc("DELETE /api/v4/projects/{id}/badges/{badge}", s.onProject("api", s.maintained(s.deleteBadge)))
+	s.mux.HandleFunc("GET /api/v4/projects/{id}/merge_requests/{request}", s.onProject("read_api", s.getMergeRequest))
+	for _, about := range []string{"/api/v4/projects/{id}/repository/commits/{sha}", "/api/v4/projects/{id}/merge_requests/{request}"} {
+		s.mux.HandleFunc("GET "+about+"/discussions", s.onProject("read_api", s.onTopic(s.listDiscussions)))
+		s.mux.HandleFunc("POST "+about+"/discussions", s.onProject("api", s.onTopic(s.createDiscussion)))
+		s.mux.HandleFunc("GET "+about+"/discussions/{discussion}", s.onProject("read_api", s.onTopic(s.getDiscussion)))
+		s.mux.HandleFunc("PUT "+about+"/discussions/{discussion}/notes/{note}", s.onProject("api", s.onTopic(s.editNote)))
+		s.mux.HandleFunc("DELETE "+about+"/discussions/{discussion}/notes/{note}", s.onProject("api", s.onTopic(s.deleteNote)))
+	}
+	s.mux.HandleFunc("PUT /api/v4/projects/{id}/merge_requests/{request}/discussions/{discussion}", s.onProject("api", s.onTopic(s.resolveDiscussion)))
+
 	s.mux.HandleFunc("GET /api/v4/namespaces/{id}", s.getNamespace)
 	s.mux.HandleFunc("GET /api/v4/namespaces/{id}/gitlab_subscription", s.getSubscription)
 	s.mux.HandleFunc("GET /api/v4/groups/{id}/members/all", s.listMembers)

@@ -124,6 +124,7 @@ func TestContract(t *testing.T) {
 	}
 	call("POST", project+"/hooks/1/events/1/resend", nil, 429)
 	call("DELETE", project+"/hooks/1", nil, 204)
+	committersView(t, h, id, call)
 	if err := h.DeleteProject(id); err != nil {
 		t.Fatal(err)
 	}
@@ -159,6 +160,64 @@ func TestContract(t *testing.T) {
 			t.Errorf("%s %s was not answered", r.Method, r.Path)
 		}
 	}
+}
+
+// committersView calls all that tells people what became of their commits.
+func committersView(t *testing.T, h *house, id int64, call func(method, path string, body map[string]any, want int)) {
+	t.Helper()
+	project := fmt.Sprintf("/projects/%d", id)
+	head := h.commit(t, id, gitlab.Commit{Branch: "feature/one", From: "master", Files: map[string]string{"b": "1"}})
+	request, err := h.OpenMergeRequest(id, gitlab.MergeRequest{SourceBranch: "feature/one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	call("GET", project+"/repository/branches/feature%2Fone", nil, 200)
+	call("GET", project+"/repository/branches/nothing", nil, 404)
+	statuses := project + "/statuses/" + head
+	call("POST", statuses, map[string]any{"state": "pending", "ref": "feature/one", "name": "contacts", "description": "Waits", "target_url": "https://example.com/1"}, 201)
+	call("POST", statuses, map[string]any{"state": "pending", "ref": "feature/one", "name": "contacts"}, 400)
+	call("POST", statuses, map[string]any{"state": "success", "ref": "feature/one", "name": "contacts"}, 201)
+	call("GET", project+"/repository/commits/"+head+"/statuses?all=true&per_page=1", nil, 200)
+	call("GET", project+"/merge_requests/1", nil, 200)
+	call("GET", project+"/merge_requests/9", nil, 404)
+	for _, about := range []string{"/repository/commits/" + head, fmt.Sprintf("/merge_requests/%d", request)} {
+		discussions := project + about + "/discussions"
+		call("POST", discussions, map[string]any{"body": "Line 3 has no address."}, 201)
+		notes, err := h.Notes(id, head)
+		if strings.HasPrefix(about, "/merge") {
+			notes, err = h.RequestNotes(id, request)
+		}
+		if err != nil || len(notes) != 1 {
+			t.Fatalf("the notes are %+v, %v", notes, err)
+		}
+		one := discussions + "/" + notes[0].Discussion
+		call("GET", discussions+"?page=1&per_page=100", nil, 200)
+		call("GET", one, nil, 200)
+		if strings.HasPrefix(about, "/merge") {
+			call("PUT", one, map[string]any{"resolved": true}, 200)
+			call("GET", one, nil, 200)
+		}
+		note := fmt.Sprintf("%s/notes/%d", one, notes[0].ID)
+		call("PUT", note, map[string]any{"body": "All is well."}, 200)
+		call("DELETE", note, nil, 204)
+		call("PUT", note, map[string]any{"body": "All is well."}, 404)
+	}
+	call("POST", project+"/badges", map[string]any{"name": "contacts", "link_url": "https://example.com/%{project_path}", "image_url": "https://example.com/a.svg"}, 201)
+	call("POST", project+"/badges", map[string]any{"link_url": "javascript:1", "image_url": "https://example.com/a.svg"}, 400)
+	call("GET", project+"/badges?name=contacts&page=1&per_page=100", nil, 200)
+	call("PUT", project+"/badges/1", map[string]any{"image_url": "https://example.com/b.svg"}, 200)
+	call("DELETE", project+"/badges/1", nil, 204)
+	if err := h.CloseMergeRequest(id, request); err != nil {
+		t.Fatal(err)
+	}
+	call("GET", project+"/merge_requests/1", nil, 200)
+	if err := h.ReopenMergeRequest(id, request); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Merge(id, request, false); err != nil {
+		t.Fatal(err)
+	}
+	call("GET", project+"/merge_requests/1", nil, 200)
 }
 
 // TestContractIsStrict guards the guard: what is not as described is reported.

@@ -187,8 +187,8 @@ func (s *Server) receivePack(w http.ResponseWriter, r *http.Request, p *project,
 // Source: docs.gitlab.com/user/project/integrations/webhook_events, "Push events".
 const maxBranches = 3
 
-// pushed does what GitLab does when refs have changed: it queues the announcements of the branches, and protects the
-// default one if it is new. Tags are not announced.
+// pushed does what GitLab does when refs have changed: it queues the announcements of the branches, protects the default
+// one if it is new, and takes over what merge requests come from. Tags are not announced.
 func (s *Server) pushed(p *project, before, after map[string]string, user User) {
 	s.mu.Lock()
 	s.protectNewBranches(p, before, after)
@@ -207,6 +207,7 @@ func (s *Server) pushed(p *project, before, after map[string]string, user User) 
 		}
 		pushes = append(pushes, push)
 	}
+	defer s.refresh(p, before, after, user)
 	if len(pushes) > maxBranches {
 		return
 	}
@@ -224,18 +225,19 @@ func union(a, b map[string]string) map[string]string {
 	return all
 }
 
-// announcement is a push that OnPush and the hooks are to be told of.
+// announcement is a push that OnPush and the hooks are to be told of, or something else that the hooks are.
 type announcement struct {
 	project *project
 	push    Push
+	merge   []byte // what is told of a merge request; nil for a push
 	at      time.Time
 }
 
 func (s *Server) announce(a announcement) {
-	if s.options.OnPush != nil {
+	if s.options.OnPush != nil && a.merge == nil {
 		s.options.OnPush(a.push)
 	}
-	for _, h := range s.hooksFor(a.project, a.push) {
+	for _, h := range s.hooksFor(a) {
 		s.deliver(h, a)
 	}
 }

@@ -66,7 +66,8 @@ type Event struct {
 	Body          []byte
 	Status        int    // 0 when there was no answer
 	Error         string // why there was no answer
-	Push          Push
+	Kind          string // "Push Hook" or "Merge Request Hook"
+	Push          Push   // of a push
 	DeliveredAt   time.Time
 	ResponseBytes []byte // at most 8 KB
 
@@ -350,13 +351,23 @@ func (s *Server) deleteHook(w http.ResponseWriter, r *http.Request, p *project) 
 	})
 }
 
-// hooksFor returns copies of the hooks that want to hear of a push, and are not disabled.
-func (s *Server) hooksFor(p *project, push Push) []hook {
+// What hooks tell of.
+const (
+	pushHook  = "Push Hook"
+	mergeHook = "Merge Request Hook"
+)
+
+// hooksFor returns copies of the hooks that want to hear of something, and are not disabled.
+func (s *Server) hooksFor(a announcement) []hook {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var wanted []hook
-	for _, h := range p.hooks {
-		if h.pushEvents() && h.wants(push.Branch()) && h.status(s.options.Now()) == executable {
+	for _, h := range a.project.hooks {
+		wants := h.pushEvents() && h.wants(a.push.Branch())
+		if a.merge != nil {
+			wants = value(h.MergeRequests)
+		}
+		if wants && h.status(s.options.Now()) == executable {
 			wanted = append(wanted, *h)
 		}
 	}
@@ -376,22 +387,21 @@ func (h *hook) wants(branch string) bool {
 		matched, err := regexp.MatchString(filter, branch)
 		return err == nil && matched
 	}
-	parts := strings.Split(filter, "*")
-	for i, part := range parts {
-		parts[i] = regexp.QuoteMeta(part)
-	}
-	matched, err := regexp.MatchString("^"+strings.Join(parts, ".*")+"$", branch)
-	return err == nil && matched
+	return fits(filter, branch)
 }
 
 // hookTimeout is how long GitLab waits for an answer.
 // Source: docs.gitlab.com/user/gitlab_com, "Webhooks".
 const hookTimeout = 10 * time.Second
 
-// deliver tells a hook of a push.
+// deliver tells a hook of what happened.
 func (s *Server) deliver(h hook, a announcement) {
+	if a.merge != nil {
+		s.attempt(a.project, h, Event{Kind: mergeHook, Body: a.merge}, newUUID(), nil)
+		return
+	}
 	body, err := s.pushBody(a.project, a.push)
-	s.attempt(a.project, h, Event{Push: a.push, Body: body}, newUUID(), err)
+	s.attempt(a.project, h, Event{Kind: pushHook, Push: a.push, Body: body}, newUUID(), err)
 }
 
 // attempt sends one hook once, as GitLab does, and records what came of it; with an error it only does the latter.
@@ -429,7 +439,7 @@ func (s *Server) send(h hook, key string, event *Event) error {
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("User-Agent", "GitLab/"+Version)
-	request.Header.Set("X-Gitlab-Event", "Push Hook")
+	request.Header.Set("X-Gitlab-Event", event.Kind)
 	request.Header.Set("X-Gitlab-Instance", s.URL())
 	request.Header.Set("Idempotency-Key", key)
 	request.Header.Set("X-Gitlab-Webhook-UUID", newUUID())
@@ -499,13 +509,7 @@ func (s *Server) payload(of *project, push Push, commits []map[string]any, total
 	if push.After != noCommit {
 		checkout = push.After
 	}
-	described := map[string]any{
-		"id": p.ID, "name": p.Name, "description": p.Description, "web_url": p.WebURL, "avatar_url": nil,
-		"git_ssh_url": p.SSHURLToRepo, "git_http_url": p.HTTPURLToRepo, "namespace": path.Dir(p.PathWithNamespace),
-		"visibility_level":    map[string]int{"private": 0, "internal": 10, "public": 20}[p.Visibility],
-		"path_with_namespace": p.PathWithNamespace, "default_branch": p.DefaultBranch, "ci_config_path": nil,
-		"homepage": p.WebURL, "url": p.SSHURLToRepo, "ssh_url": p.SSHURLToRepo, "http_url": p.HTTPURLToRepo,
-	}
+	described := hookProject(p)
 	return map[string]any{
 		"object_kind": "push", "event_name": "push", "before": push.Before, "after": push.After, "ref": push.Ref,
 		"ref_protected": p.DefaultBranch != nil && push.Branch() == *p.DefaultBranch, "checkout_sha": checkout, "message": nil,
@@ -516,6 +520,17 @@ func (s *Server) payload(of *project, push Push, commits []map[string]any, total
 			"name": p.Name, "url": p.SSHURLToRepo, "description": p.Description, "homepage": p.WebURL,
 			"git_http_url": p.HTTPURLToRepo, "git_ssh_url": p.SSHURLToRepo, "visibility_level": described["visibility_level"],
 		},
+	}
+}
+
+// hookProject is a project as hooks tell of it.
+func hookProject(p projectJSON) map[string]any {
+	return map[string]any{
+		"id": p.ID, "name": p.Name, "description": p.Description, "web_url": p.WebURL, "avatar_url": nil,
+		"git_ssh_url": p.SSHURLToRepo, "git_http_url": p.HTTPURLToRepo, "namespace": path.Dir(p.PathWithNamespace),
+		"visibility_level":    map[string]int{"private": 0, "internal": 10, "public": 20}[p.Visibility],
+		"path_with_namespace": p.PathWithNamespace, "default_branch": p.DefaultBranch, "ci_config_path": nil,
+		"homepage": p.WebURL, "url": p.SSHURLToRepo, "ssh_url": p.SSHURLToRepo, "http_url": p.HTTPURLToRepo,
 	}
 }
 

@@ -124,8 +124,12 @@ func (e Event) describe() map[string]any {
 	if _, secret := headers["X-Gitlab-Token"]; secret {
 		headers["X-Gitlab-Token"] = "[REDACTED]"
 	}
+	trigger := "push_hooks"
+	if e.Kind == mergeHook {
+		trigger = "merge_request_hooks"
+	}
 	return map[string]any{
-		"id": e.ID, "url": e.URL, "trigger": "push_hooks", "request_headers": headers,
+		"id": e.ID, "url": e.URL, "trigger": trigger, "request_headers": headers,
 		"request_data": json.RawMessage(e.Body), "response_headers": map[string]string{},
 		"response_body": string(e.ResponseBytes), "response_status": e.status(), "execution_duration": 0.01,
 		"created_at": e.DeliveredAt.UTC().Format("2006-01-02T15:04:05.000Z"),
@@ -176,7 +180,7 @@ func (s *Server) testHook(w http.ResponseWriter, r *http.Request, p *project) {
 	if !found || s.limited(w, &p.tests) {
 		return
 	}
-	event := Event{}
+	event := Event{Kind: pushHook}
 	var err error
 	event.Body, event.Push, err = s.sample(p)
 	event = s.attempt(p, h, event, newUUID(), err)
@@ -244,7 +248,7 @@ func (s *Server) resendEvent(w http.ResponseWriter, r *http.Request, p *project)
 		message(w, http.StatusUnprocessableEntity, "Hook disabled")
 		return
 	}
-	event = s.attempt(p, h, Event{Push: event.Push, Body: event.Body}, event.Header.Get("Idempotency-Key"), nil)
+	event = s.attempt(p, h, Event{Kind: event.Kind, Push: event.Push, Body: event.Body}, event.Header.Get("Idempotency-Key"), nil)
 	if event.Status == 0 {
 		message(w, http.StatusUnprocessableEntity, event.Error)
 		return

@@ -47,6 +47,11 @@ type project struct {
 	members         []Member
 	invitations     []Invitation
 
+	statuses    []*status
+	badges      []Badge
+	merges      []*mergeRequest // into the project
+	discussions []*discussion
+
 	pushing sync.Mutex // held while refs change, so that each change is seen once
 }
 
@@ -104,6 +109,7 @@ const repositoryConfig = `[http]
 	fsckObjects = true
 	advertisePushOptions = true
 	autogc = false
+	hideRefs = refs/merge-requests
 [gc]
 	auto = 0
 [maintenance]
@@ -148,6 +154,13 @@ func (s *Server) PurgeProject(id int64) error {
 	defer p.pushing.Unlock()
 	s.mu.Lock()
 	delete(s.projects, id)
+	for _, other := range s.projects {
+		for _, m := range other.merges {
+			if m.Source == id {
+				m.Source = 0
+			}
+		}
+	}
 	s.mu.Unlock()
 	if err := os.RemoveAll(p.dir); err != nil {
 		return fmt.Errorf("removing the repository of project %d: %w", id, err)
@@ -214,6 +227,8 @@ type Commit struct {
 	Submodules map[string]string // path to a commit, 40 hex digits
 	Deleted    []string          // paths of files or folders
 
+	// From is the branch that a new branch starts from; "" starts from nothing.
+	From string
 	// Orphan starts from nothing and replaces the branch, as a forced push does.
 	Orphan bool
 }
@@ -246,7 +261,11 @@ func (s *Server) Commit(id int64, c Commit) (string, error) {
 	fmt.Fprintf(&stream, "commit %s\n", ref)
 	fmt.Fprintf(&stream, "committer %s <%s> %d %s\n", author.Name, author.Email, when.Unix(), when.Format("-0700"))
 	writeData(&stream, cmp.Or(c.Message, "Update"))
-	if tip, exists := before[ref]; exists && !c.Orphan {
+	tip, exists := before[ref]
+	if !exists {
+		tip, exists = before["refs/heads/"+c.From]
+	}
+	if exists && !c.Orphan {
 		fmt.Fprintf(&stream, "from %s\n", tip)
 	}
 	for _, name := range slices.Sorted(slices.Values(c.Deleted)) {
@@ -348,8 +367,13 @@ func (s *Server) refs(p *project) (map[string]string, error) {
 
 // run runs git, shielded from the configuration of the machine and of the person who runs it.
 func (s *Server) run(stdin *bytes.Buffer, args ...string) ([]byte, error) {
+	return s.runWith(nil, stdin, args...)
+}
+
+// runWith is run, with more in the environment.
+func (s *Server) runWith(more []string, stdin *bytes.Buffer, args ...string) ([]byte, error) {
 	cmd := exec.Command(s.git, args...)
-	cmd.Env = s.environment()
+	cmd.Env = append(s.environment(), more...)
 	if stdin != nil {
 		cmd.Stdin = stdin
 	}

@@ -174,7 +174,11 @@ func (s *Server) readProtection(w http.ResponseWriter, r *http.Request) (sentPro
 }
 
 func readJSON(w http.ResponseWriter, r *http.Request, into any) bool {
-	err := json.NewDecoder(io.LimitReader(r.Body, 1<<20)).Decode(into)
+	return readJSONFrom(w, io.LimitReader(r.Body, 1<<20), into)
+}
+
+func readJSONFrom(w http.ResponseWriter, body io.Reader, into any) bool {
+	err := json.NewDecoder(body).Decode(into)
 	if err != nil {
 		answerJSON(w, http.StatusBadRequest, map[string]string{"error": "There was a problem in the JSON you submitted: " + err.Error()})
 	}

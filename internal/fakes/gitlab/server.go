@@ -1,9 +1,10 @@
 // Package gitlab is a stand-in for a GitLab: the few REST endpoints that matter to a program that reads and sets up
-// projects, real git over HTTP (the machine's own "git http-backend" on bare repositories), and push hooks. Faults can
-// be switched on, see Fault.
+// projects, and tells people what became of their commits, real git over HTTP (the machine's own "git http-backend" on
+// bare repositories), merge requests, and hooks of both. Faults can be switched on, see Fault.
 //
 // It answers as docs.gitlab.com/api/ (projects, project_webhooks, protected_branches, project_members, invitations,
-// groups, namespaces, group_members, users, personal_access_tokens, version) and
+// branches, commits, discussions, merge_requests, project_badges, groups, namespaces, group_members, users,
+// personal_access_tokens, version) and
 // docs.gitlab.com/user/project/integrations/webhook_events describe, and knows nothing of the programs that use it.
 package gitlab
 
@@ -57,6 +58,8 @@ type Options struct {
 	Free bool
 	// ProtectDefault makes GitLab protect every default branch that comes into being, for maintainers alone.
 	ProtectDefault bool
+	// NotesAMinute is how many notes the token's user may write in a minute; 0 is any number. It is 60 on gitlab.com.
+	NotesAMinute int
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 }
@@ -111,6 +114,11 @@ type Server struct {
 	hookID     int64
 	eventID    int64
 	ruleID     int // of protected branches, and of who may
+	statusID   int64
+	badgeID    int64
+	noteID     int64
+	mergeID    int64
+	notesUsed  window
 	faults     []*Fault
 
 	logging  sync.Mutex // a lock of its own, because answers are written, and logged, under the other

@@ -9,6 +9,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -62,6 +63,9 @@ var operations = []string{
 	"/api/v4/projects/{id}/invitations", "/api/v4/projects/{id}/invitations/{email}",
 	"/api/v4/namespaces/{id}", "/api/v4/namespaces/{id}/gitlab_subscription", "/api/v4/groups/{id}/members/all",
 	"/api/v4/projects", "/api/v4/projects/{id}/restore", "/api/v4/groups/{id}/projects",
+	"/api/v4/projects/{id}/repository/branches/{branch}", "/api/v4/projects/{id}/statuses/{sha}",
+	"/api/v4/projects/{id}/repository/commits/{sha}/statuses", "/api/v4/projects/{id}/badges",
+	"/api/v4/projects/{id}/badges/{badge_id}", "/api/v4/projects/{id}/merge_requests/{merge_request_iid}",
 }
 
 // missing are addresses that GitLab's description leaves out; what is said there is held against nothing.
@@ -91,6 +95,10 @@ func Load(file string) (*Spec, error) {
 		paths[path] = whole.Paths[path]
 	}
 	whole.Paths = paths
+	if err := mendPaths(paths); err != nil {
+		return nil, err
+	}
+	addDiscussions(paths, whole.Definitions)
 	used := make(map[string]map[string]any)
 	collect(paths, whole.Definitions, used)
 	whole.Definitions = used
@@ -195,6 +203,19 @@ func mendKnown(definitions map[string]map[string]any) error {
 		{"API_Entities_Invitation", "status", text},
 		{"API_Entities_Invitation", "message", map[string]any{}},
 		{"API_Entities_Invitation", "queued_users", map[string]any{}},
+		// docs.gitlab.com/api/project_badges shows a number.
+		{"API_Entities_Badge", "id", number},
+		// docs.gitlab.com/api/merge_requests shows numbers and booleans.
+		{"API_Entities_MergeRequest", "source_project_id", number},
+		{"API_Entities_MergeRequest", "target_project_id", number},
+		{"API_Entities_MergeRequest", "user_notes_count", number},
+		{"API_Entities_MergeRequest", "upvotes", number},
+		{"API_Entities_MergeRequest", "downvotes", number},
+		{"API_Entities_MergeRequest", "draft", flag},
+		{"API_Entities_MergeRequest", "work_in_progress", flag},
+		{"API_Entities_MergeRequest", "merge_when_pipeline_succeeds", flag},
+		{"API_Entities_MergeRequest", "has_conflicts", flag},
+		{"API_Entities_MergeRequest", "blocking_discussions_resolved", flag},
 		// Published answers show numbers and booleans.
 		{"API_Entities_GitlabSubscription", "plan", object(map[string]any{"code": text, "name": text, "trial": flag,
 			"auto_renew": flag, "upgradable": flag, "exclude_guests": flag})},
@@ -209,6 +230,81 @@ func mendKnown(definitions map[string]map[string]any) error {
 		properties[k.property] = k.schema
 	}
 	return nil
+}
+
+// mendPaths repairs single operations.
+func mendPaths(paths map[string]any) error {
+	operation := func(path, method string) map[string]any {
+		item, _ := paths[path].(map[string]any)
+		found, _ := item[method].(map[string]any)
+		return found
+	}
+	// docs.gitlab.com/api/branches: a branch is asked for by its name.
+	named := false
+	parameters, _ := operation("/api/v4/projects/{id}/repository/branches/{branch}", "get")["parameters"].([]any)
+	for _, parameter := range parameters {
+		if p, ok := parameter.(map[string]any); ok && p["name"] == "branch" {
+			p["type"], named = "string", true
+			delete(p, "format")
+		}
+	}
+	// GitLab's lib/api/commit_statuses.rb answers as every other POST does, with 201.
+	answers, ok := operation("/api/v4/projects/{id}/statuses/{sha}", "post")["responses"].(map[string]any)
+	if !named || !ok {
+		return errors.New("GitLab's description of branches or statuses is another one by now")
+	}
+	answers["201"] = answers["200"]
+	return nil
+}
+
+// addDiscussions adds what GitLab's description leaves out altogether.
+// Source: docs.gitlab.com/api/discussions; GitLab's lib/api/discussions.rb, lib/api/entities/discussion.rb and note.rb.
+func addDiscussions(paths map[string]any, definitions map[string]map[string]any) {
+	type object = map[string]any
+	of := func(kind string) object { return object{"type": kind} }
+	reference := func(name string) object { return object{"$ref": "#/definitions/" + name} }
+	text, number, flag, person := of("string"), of("integer"), of("boolean"), reference("API_Entities_UserBasic")
+	definitions["Note"] = object{"type": "object", "required": []any{"id", "body", "author", "system"}, "properties": object{
+		"id": number, "type": text, "body": text, "author": person, "created_at": text, "updated_at": text, "system": flag,
+		"noteable_id": number, "noteable_type": text, "project_id": number, "resolvable": flag, "resolved": flag, "resolved_by": person,
+		"resolved_at": text, "confidential": flag, "internal": flag, "imported": flag, "imported_from": text, "noteable_iid": number,
+		"commands_changes": of("object"),
+	}}
+	definitions["Discussion"] = object{"type": "object", "required": []any{"id", "notes"}, "properties": object{
+		"id": text, "individual_note": flag, "notes": object{"type": "array", "items": reference("Note")}}}
+	definitions["postDiscussion"] = object{"type": "object", "required": []any{"body"}, "properties": object{"body": text, "created_at": text}}
+	definitions["putNote"] = object{"type": "object", "properties": object{"body": text, "resolved": flag}}
+	definitions["putDiscussion"] = object{"type": "object", "required": []any{"resolved"}, "properties": object{"resolved": flag}}
+
+	operation := func(path string, in []any, status string, answer object) object {
+		for part := range strings.SplitSeq(path, "/") {
+			if name, ok := strings.CutPrefix(part, "{"); ok {
+				in = append(in, object{"in": "path", "name": strings.TrimSuffix(name, "}"), "type": "string", "required": true})
+			}
+		}
+		response := object{"description": "as documented"}
+		if answer != nil {
+			response["schema"] = answer
+		}
+		return object{"parameters": in, "consumes": []any{"application/json"}, "produces": []any{"application/json"}, "responses": object{status: response}}
+	}
+	body := func(name string) []any {
+		return []any{object{"in": "body", "name": "body", "required": true, "schema": reference(name)}}
+	}
+	for _, about := range []string{"/api/v4/projects/{id}/repository/commits/{sha}", "/api/v4/projects/{id}/merge_requests/{merge_request_iid}"} {
+		list, one, note := about+"/discussions", about+"/discussions/{discussion_id}", about+"/discussions/{discussion_id}/notes/{note_id}"
+		paging := []any{object{"in": "query", "name": "page", "type": "integer"}, object{"in": "query", "name": "per_page", "type": "integer"}}
+		paths[list] = object{
+			"get":  operation(list, paging, "200", object{"type": "array", "items": reference("Discussion")}),
+			"post": operation(list, body("postDiscussion"), "201", reference("Discussion")),
+		}
+		paths[note] = object{"put": operation(note, body("putNote"), "200", reference("Note")), "delete": operation(note, nil, "204", nil)}
+		read := object{"get": operation(one, nil, "200", reference("Discussion"))}
+		if strings.HasSuffix(about, "{merge_request_iid}") {
+			read["put"] = operation(one, body("putDiscussion"), "200", reference("Discussion"))
+		}
+		paths[one] = read
+	}
 }
 
 // separate says what the conversion forgets: lists in a query are separated by commas (Swagger 2.0, "collectionFormat").
@@ -323,5 +419,5 @@ func (s *Spec) Check(request *http.Request, body []byte, response *http.Response
 var undescribed = []int{
 	http.StatusMovedPermanently, http.StatusMethodNotAllowed,
 	http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound,
-	http.StatusUnprocessableEntity, http.StatusTooManyRequests,
+	http.StatusUnprocessableEntity, http.StatusTooManyRequests, http.StatusConflict, http.StatusInternalServerError,
 }
