@@ -94,6 +94,10 @@ func guideOf(t testing.TB, data templates.GuideData) string {
 // no golden file that nothing is held against.
 func TestGolden(t *testing.T) {
 	files := map[string]bool{"CONTACTS.md": true}
+	for name, made := range feedback(t) {
+		files[name] = true
+		golden(t, name, []byte(made))
+	}
 	said := map[templates.Reply]bool{}
 	for name, data := range replies() {
 		files[name], said[replyOf(t, name)] = true, true
@@ -118,7 +122,8 @@ func TestGolden(t *testing.T) {
 
 // Every text is fit to be sent: no lines with blanks at their end, no gaps, nothing left of the template.
 func TestTextsAreTidy(t *testing.T) {
-	texts := map[string]string{"CONTACTS.md": guideOf(t, templates.GuideData{Organization: "42"})}
+	texts := feedback(t)
+	texts["CONTACTS.md"] = guideOf(t, templates.GuideData{Organization: "42"})
 	for name, data := range replies() {
 		texts[name] = text(t, replyOf(t, name), data)
 	}
@@ -324,7 +329,7 @@ func TestOwnTextsAreChecked(t *testing.T) {
 		"no function":    {map[string]string{"intro.txt": "{{shout .File}}"}, []string{"FILE/intro.txt:1", `"shout" not defined`}},
 		"empty":          {map[string]string{"over_limit.txt": " \n{{/* later */}}"}, []string{"FILE/over_limit.txt: the text says nothing"}},
 		"not UTF-8":      {map[string]string{"intro.txt": "caf\xe9"}, []string{"FILE/intro.txt: the text is not UTF-8"}},
-		"unknown file":   {map[string]string{"intro.md": "x"}, []string{"FILE/intro.md: no text has this name; the names are CONTACTS.md, intro.txt, not_qualified.txt, over_limit.txt, removed.txt, set_up.txt"}},
+		"unknown file":   {map[string]string{"intro.md": "x"}, []string{"FILE/intro.md: no text has this name; the names are CONTACTS.md, badge.svg, commit_note.md, intro.txt, not_qualified.txt, notice.txt, notice_google_chat.json, notice_json.json, notice_mattermost.json, notice_slack.json, over_limit.txt, removed.txt, request_note.md, set_up.txt, status.txt"}},
 		"all at once":    {map[string]string{"b": "", "intro.txt": "{{", "removed.txt": ""}, []string{"FILE/b: ", "FILE/intro.txt:1", "FILE/removed.txt: the text says"}},
 	} {
 		t.Run(name, func(t *testing.T) {
