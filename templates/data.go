@@ -129,7 +129,7 @@ func clean(text string) string {
 		switch {
 		case unicode.IsControl(r), unicode.IsSpace(r): // line and paragraph separators are spaces, too
 			r = ' '
-		case unicode.Is(unicode.Cf, r) && r != '\u200c' && r != '\u200d': // the joiners are letters to some scripts
+		case isInvisible(r):
 			continue
 		case last == '{' && (r == '{' || r == '%'):
 			line.WriteByte(' ')
@@ -141,6 +141,10 @@ func clean(text string) string {
 	}
 	return strings.TrimSpace(line.String())
 }
+
+// isInvisible reports whether a character is not seen, or turns the direction of reading. The joiners are letters to
+// some scripts.
+func isInvisible(r rune) bool { return unicode.Is(unicode.Cf, r) && r != '\u200c' && r != '\u200d' }
 
 // code makes a text a code span, whose only special character is the backtick
 // (https://spec.commonmark.org/0.31.2/#code-spans). GitLab looks for no references in it.
@@ -172,5 +176,6 @@ func samples() map[string][]any {
 		name := data.reply().file()
 		all[name] = append(all[name], data.clean())
 	}
+	addSamples(all)
 	return all
 }

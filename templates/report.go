@@ -1,12 +1,16 @@
 package templates
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // StatusData is what a commit status says: one line, at most 255 characters.
 type StatusData struct {
 	// Kind is waiting, synced (with Counts), held, partial or failed, after a run; valid (with Counts) or invalid, for a
 	// merge request, which is untouched where it does not change the file.
 	Kind string
+	File string // the contacts file's path; "" for a text that does without
 	// Title is the error's; "" where there is none.
 	Title string
 	// Ours says that whoever edits the file need not do anything.
@@ -16,13 +20,18 @@ type StatusData struct {
 	Reference string // the run's id; "" for a merge request
 }
 
+func (d StatusData) with(text func(string) string) StatusData {
+	d.File, d.Title, d.Reference = text(d.File), text(d.Title), text(d.Reference)
+	return d
+}
+
 // Counts are a run's changes, or a plan's.
 type Counts struct {
 	Added     int // created ones among them
 	Renamed   int
 	Removed   int
 	Unchanged int
-	Held      int // wait for an approval
+	Held      int // changes that wait for an approval
 	Conflicts int // contacts that cannot become members as they are written
 	Failed    int
 }
@@ -44,6 +53,12 @@ type CommitNoteData struct {
 	Counts  Counts
 }
 
+func (d CommitNoteData) clean() CommitNoteData {
+	d.File, d.Title, d.Reason, d.Remedy, d.Reference = literal(d.File), markdown(d.Title), markdown(d.Reason), markdown(d.Remedy), markdown(d.Reference)
+	d.Problems, d.Changed = cleanProblems(d.Problems), cleanChanges(d.Changed)
+	return d
+}
+
 // Problem is a row of what has to be mended.
 type Problem struct {
 	Line    int    // from 1; 0 for none
@@ -53,12 +68,28 @@ type Problem struct {
 	Corrected string
 }
 
+func cleanProblems(problems []Problem) []Problem {
+	problems = slices.Clone(problems)
+	for i, p := range problems {
+		problems[i] = Problem{Line: p.Line, Message: markdown(p.Message), Remedy: markdown(p.Remedy), Corrected: fenced(p.Corrected)}
+	}
+	return problems
+}
+
 // NamedChange is a change of one contact.
 type NamedChange struct {
 	Action string // added, renamed or removed
 	Name   string
 	Email  string
 	Held   bool // waits for an approval
+}
+
+func cleanChanges(changes []NamedChange) []NamedChange {
+	changes = slices.Clone(changes)
+	for i, c := range changes {
+		changes[i] = NamedChange{Action: markdown(c.Action), Name: markdown(c.Name), Email: literal(c.Email), Held: c.Held}
+	}
+	return changes
 }
 
 // RequestNoteData is the note on a merge request that changes the file.
@@ -89,6 +120,16 @@ type RequestNoteData struct {
 	Branch string
 }
 
+func (d RequestNoteData) clean() RequestNoteData {
+	d.File, d.Commit, d.Reason, d.Remedy, d.Branch = literal(d.File), literal(d.Commit), markdown(d.Reason), markdown(d.Remedy), literal(d.Branch)
+	d.Problems, d.Conflicts, d.Changes = cleanProblems(d.Problems), cleanProblems(d.Conflicts), cleanChanges(d.Changes)
+	d.Held = slices.Clone(d.Held)
+	for i, reason := range d.Held {
+		d.Held[i] = markdown(reason)
+	}
+	return d
+}
+
 // BadgeData is what the badge shows. It holds nothing that anybody else wrote.
 type BadgeData struct {
 	// State is synced, held, partial, failed or waiting, of the last run; stale where no sync succeeded for too long, and
@@ -115,4 +156,14 @@ type NoticeData struct {
 	Command       string // what an operator types next, such as "contactsync runs 123"
 	// Key names the event: the same event always has the same.
 	Key string
+}
+
+func (d NoticeData) with(text func(string) string) NoticeData {
+	for _, field := range []*string{&d.Organization, &d.Class, &d.Title, &d.Expires, &d.Detail, &d.Command, &d.Key} {
+		*field = text(*field)
+	}
+	if d.System != "gitlab" && d.System != "desk" { // which texts ask for
+		d.System = text(d.System)
+	}
+	return d
 }

@@ -1,9 +1,9 @@
-// Package templates is the embedded texts: project files, ticket replies. Operators can replace each by a file of their
-// own, in the language of text/template.
+// Package templates is the embedded texts: project files, ticket replies, what is said about commits and merge requests,
+// and notices for operators. Operators can replace each by a file of their own, in the language of text/template.
 //
-// What is filled in comes from customers and from other systems, so it can do nothing but be read: in replies every value
-// is one line without control characters, and in the guide it is a code span of Markdown besides, in which nothing is a
-// link, an image, a mention or a quick action.
+// What is filled in comes from customers and from other systems, so it can do nothing but be read: every value is one
+// line without control characters. In Markdown and in chats what is more than words is a code span besides, in which
+// nothing is a link, an image, a mention or a quick action.
 package templates
 
 import (
@@ -11,6 +11,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -63,14 +64,15 @@ func Guide(data GuideData) ([]byte, error) {
 // Set is one version of all texts. Get one from New. It may be used by several goroutines.
 type Set struct{ texts map[string]*template.Template } // by the names of their files
 
-// New returns the embedded texts, and in their place those that lie in the folder dir: CONTACTS.md, and NAME.txt for
-// each reply. "" is no folder. Names that begin with a dot are not looked at: Kubernetes keeps its own among the files
+// New returns the embedded texts, and in their place those that lie in the folder dir, under the same names: CONTACTS.md,
+// NAME.txt for each reply, status.txt, commit_note.md, request_note.md, badge.svg, notice.txt and notice_FORMAT.json for
+// each format of NoticeBody. "" is no folder. Names that begin with a dot are not looked at: Kubernetes keeps its own among the files
 // that it mounts.
 //
 // Each text is tried with sample data. The error, if any, names every file that is of no use, and the line in it.
 func New(dir string) (*Set, error) {
 	all := samples()
-	own, problems := list(dir, all)
+	own, problems := ownNames(dir, all)
 	set := &Set{texts: map[string]*template.Template{}}
 	for _, name := range sorted(all) {
 		path, read := "texts/"+name, embedded.ReadFile
@@ -79,7 +81,7 @@ func New(dir string) (*Set, error) {
 		}
 		content, err := read(path)
 		if err == nil {
-			set.texts[name], err = parse(path, content, all[name])
+			set.texts[name], err = parse(path, name, content, all[name])
 		}
 		if err != nil {
 			problems = append(problems, err)
@@ -91,8 +93,8 @@ func New(dir string) (*Set, error) {
 	return set, nil
 }
 
-// list returns the names of the texts in a folder.
-func list(dir string, known map[string][]any) (names map[string]bool, problems []error) {
+// ownNames returns the names of the texts in a folder.
+func ownNames(dir string, known map[string][]any) (names map[string]bool, problems []error) {
 	if dir == "" {
 		return nil, nil
 	}
@@ -113,26 +115,23 @@ func list(dir string, known map[string][]any) (names map[string]bool, problems [
 	return names, problems
 }
 
-func sorted(samples map[string][]any) (names []string) {
-	for name := range samples {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
+func sorted[V any](named map[string]V) []string { return slices.Sorted(maps.Keys(named)) }
 
 // parse reads a text, and tries it with data.
-func parse(path string, content []byte, data []any) (*template.Template, error) {
+func parse(path, name string, content []byte, data []any) (*template.Template, error) {
 	content = bytes.TrimPrefix(content, []byte("\ufeff"))
 	if !utf8.Valid(content) {
 		return nil, fmt.Errorf("%s: the text is not UTF-8", path)
 	}
-	text, err := template.New(path).Option("missingkey=error").Parse(strings.ReplaceAll(string(content), "\r\n", "\n"))
+	text, err := template.New(path).Option("missingkey=error").Funcs(functions).Parse(strings.ReplaceAll(string(content), "\r\n", "\n"))
 	if err != nil {
 		return nil, err
 	}
+	if problems := checkSource(path, name, content); len(problems) > 0 {
+		return nil, errors.Join(problems...)
+	}
 	for _, sample := range data {
-		if _, err := execute(text, sample); err != nil {
+		if _, err := word(text, sample); err != nil {
 			return nil, err
 		}
 	}

@@ -94,6 +94,10 @@ func guideOf(t testing.TB, data templates.GuideData) string {
 // no golden file that nothing is held against.
 func TestGolden(t *testing.T) {
 	files := map[string]bool{"CONTACTS.md": true}
+	for name, made := range feedback(t) {
+		files[name] = true
+		golden(t, name, []byte(made))
+	}
 	said := map[templates.Reply]bool{}
 	for name, data := range replies() {
 		files[name], said[replyOf(t, name)] = true, true
@@ -118,7 +122,8 @@ func TestGolden(t *testing.T) {
 
 // Every text is fit to be sent: no lines with blanks at their end, no gaps, nothing left of the template.
 func TestTextsAreTidy(t *testing.T) {
-	texts := map[string]string{"CONTACTS.md": guideOf(t, templates.GuideData{Organization: "42"})}
+	texts := feedback(t)
+	texts["CONTACTS.md"] = guideOf(t, templates.GuideData{Organization: "42"})
 	for name, data := range replies() {
 		texts[name] = text(t, replyOf(t, name), data)
 	}
@@ -324,7 +329,18 @@ func TestOwnTextsAreChecked(t *testing.T) {
 		"no function":    {map[string]string{"intro.txt": "{{shout .File}}"}, []string{"FILE/intro.txt:1", `"shout" not defined`}},
 		"empty":          {map[string]string{"over_limit.txt": " \n{{/* later */}}"}, []string{"FILE/over_limit.txt: the text says nothing"}},
 		"not UTF-8":      {map[string]string{"intro.txt": "caf\xe9"}, []string{"FILE/intro.txt: the text is not UTF-8"}},
-		"unknown file":   {map[string]string{"intro.md": "x"}, []string{"FILE/intro.md: no text has this name; the names are CONTACTS.md, intro.txt, not_qualified.txt, over_limit.txt, removed.txt, set_up.txt"}},
+		"unknown file":   {map[string]string{"intro.md": "x"}, []string{"FILE/intro.md: no text has this name; the names are CONTACTS.md, badge.svg, commit_note.md, intro.txt, not_qualified.txt, notice.txt, notice_google_chat.json, notice_json.json, notice_mattermost.json, notice_slack.json, over_limit.txt, removed.txt, request_note.md, set_up.txt, status.txt"}},
+		"no JSON":        {map[string]string{"notice_slack.json": `{"text": "{{.Organization}}"}`}, []string{"FILE/notice_slack.json: what it makes is no JSON", "{{json .Text}}"}},
+		"no JSON ever":   {map[string]string{"notice_json.json": "{{json .Text}},"}, []string{"FILE/notice_json.json: what it makes is no JSON"}},
+		"no SVG":         {map[string]string{"badge.svg": "<svg><g></svg>"}, []string{"FILE/badge.svg: what it makes is no SVG: ", "line 1"}},
+		"no picture":     {map[string]string{"badge.svg": "<p>{{.State}}</p>"}, []string{"FILE/badge.svg: what it makes is no SVG: it has no element svg"}},
+		"own backticks":  {map[string]string{"commit_note.md": "x\n`{{.File}}`"}, []string{"FILE/commit_note.md:2: `{{: ", "FILE/commit_note.md:2: }}`: leave a value alone"}},
+		"backslash":      {map[string]string{"request_note.md": `\{{.File}}`}, []string{`FILE/request_note.md:1: \{{: leave`}},
+		"math":           {map[string]string{"request_note.md": "${{.File}}$"}, []string{"FILE/request_note.md:1: ${{: leave"}},
+		"block in line":  {map[string]string{"commit_note.md": "x{{range .Problems}}\n\n| {{.Corrected}}{{end}}"}, []string{"FILE/commit_note.md: .Corrected is a block"}},
+		"block below":    {map[string]string{"request_note.md": "x{{range .Problems}}\n{{.Corrected}}{{end}}"}, []string{"FILE/request_note.md: .Corrected is a block"}},
+		"one kind":       {map[string]string{"status.txt": `x{{if eq .Kind "untouched"}}{{.Wrong}}{{end}}`}, []string{"FILE/status.txt:1", "Wrong"}},
+		"one event":      {map[string]string{"notice.txt": `{{if ne .Event "sweep_held"}}x{{end}}`}, []string{"FILE/notice.txt: the text says nothing"}},
 		"all at once":    {map[string]string{"b": "", "intro.txt": "{{", "removed.txt": ""}, []string{"FILE/b: ", "FILE/intro.txt:1", "FILE/removed.txt: the text says"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -353,6 +369,13 @@ func TestOwnTextsAreChecked(t *testing.T) {
 
 // What is done with data leaves the caller's as it was.
 func TestDataIsNotChanged(t *testing.T) {
+	problems, changes, held := []templates.Problem{{Message: "@a"}}, []templates.NamedChange{{Name: "@a"}}, []string{"@a"}
+	set := embedded(t)
+	_, err := set.CommitNote(templates.CommitNoteData{Problems: problems, Changed: changes})
+	_, err2 := set.RequestNote(templates.RequestNoteData{Conflicts: problems, Changes: changes, Held: held})
+	if err != nil || err2 != nil || problems[0].Message != "@a" || changes[0].Name != "@a" || held[0] != "@a" {
+		t.Errorf("the data became %v, %v and %v; %v, %v", problems, changes, held, err, err2)
+	}
 	data := templates.OverLimitData{Contacts: []templates.Contact{{Name: "a\nb"}}}
 	invited := []string{"a\nb"}
 	text(t, templates.OverLimit, data)
