@@ -31,7 +31,8 @@ func exampleRun(id string, project contactsync.ProjectRef, started time.Time) co
 		Requests: contactsync.Requests{Desk: 9, GitLab: 1, Git: 2},
 		Error: &contactsync.Failure{Class: contactsync.ClassRateLimited, Title: "The desk's request limit is reached",
 			Detail: "wait", Remedy: "Nothing to do", Who: contactsync.WhoNobody, Retry: contactsync.RetryWhenTold,
-			RetryAt: started.Add(time.Hour)},
+			RetryAt: started.Add(time.Hour), Unlisted: 7, Problems: []contactsync.FileProblem{{Line: 2, Column: 10, Rule: "email-invalid",
+				Class: contactsync.ClassEmailInvalid, Message: "it has something around it", Corrected: "  email: 'ada@example.com' # é"}}},
 		Started: started, Finished: started.Add(1500 * time.Millisecond),
 	}
 }

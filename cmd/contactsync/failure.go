@@ -86,7 +86,6 @@ func onTheSpot(err error, remedy string) error {
 	return &contactsync.Error{
 		Class: classed.Class, Detail: err.Error(), Err: err,
 		Who: contactsync.WhoOperator, Retry: contactsync.RetryNo, Remedy: cmp.Or(classed.Remedy, remedy),
-		Problems: classed.Problems, Unlisted: classed.Unlisted,
 	}
 }
 

@@ -119,7 +119,9 @@ func writeLint(w *strings.Builder, document lintDocument, on palette) {
 }
 
 // sameCorrection reports whether one corrected line mends both problems, so that it is shown once.
-func sameCorrection(a, b contacts.Problem) bool { return a.Line == b.Line && a.Corrected == b.Corrected }
+func sameCorrection(a, b contacts.Problem) bool {
+	return a.Line == b.Line && a.Corrected == b.Corrected
+}
 
 // quotedLine shows where a line begins and ends. What is between the quotes can be copied, unless a character in it
 // cannot be shown: then all is escaped.
