@@ -104,13 +104,15 @@ func TestErrors(t *testing.T) {
 	cause := errors.New("connection refused")
 	classed := contactsync.Errorf(contactsync.ClassDeskUnreadable, "page 3: %w", cause)
 	classed.Who = contactsync.WhoOperator
+	classed.Problems, classed.Unlisted = []contactsync.FileProblem{{Line: 2}}, 3
 	err := fmt.Errorf("reading members of organization 42: %w", classed)
 	if contactsync.ClassOf(err) != contactsync.ClassDeskUnreadable || !errors.Is(err, cause) {
 		t.Errorf("class %s, cause kept: %v", contactsync.ClassOf(err), errors.Is(err, cause))
 	}
 	failure := contactsync.FailureOf(err)
 	if failure.Detail != "reading members of organization 42: page 3: connection refused" ||
-		failure.Who != contactsync.WhoOperator || failure.Retry != contactsync.RetrySoon || failure.Title == "" || failure.Remedy == "" {
+		failure.Who != contactsync.WhoOperator || failure.Retry != contactsync.RetrySoon || failure.Title == "" || failure.Remedy == "" ||
+		len(failure.Problems) != 1 || failure.Problems[0].Line != 2 || failure.Unlisted != 3 {
 		t.Errorf("failure = %+v", failure)
 	}
 	if contactsync.ClassOf(cause) != contactsync.ClassInternal || contactsync.ClassOf(nil) != "" || contactsync.FailureOf(nil) != nil {

@@ -5,6 +5,7 @@
 package contacts
 
 import (
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -32,20 +33,27 @@ type File struct {
 // as in YAML 1.2. In a valid File there are between 1 and MaxContacts contacts; each name is trimmed and has 1 to 255
 // printable characters; each address can be reached by mail, is in normal form and occurs once.
 //
-// At most 1,000 problems are listed, then one for each further rule, with the number of its kind.
+// At most 1,000 problems are listed, then one for each further rule, with the number of its kind. Lines are corrected
+// for 100 of them, and none that is longer than 1,024 octets.
 func Parse(content []byte) (File, []Problem) {
-	w := walker{lines: make(map[contactsync.Email]int), found: findings{lines: countLines(content)}}
+	w := parse(content)
+	w.correct(content)
+	return w.file, w.found.list()
+}
+
+func parse(content []byte) *walker {
+	w := &walker{lines: make(map[contactsync.Email]int), found: findings{lines: countLines(content)}}
 	if len(content) > MaxBytes {
 		w.found.add(RuleTooLarge, position{1, 1}, "The file has %d bytes; the limit is %d (1 MiB). Keep nothing but contacts in it.",
 			len(content), MaxBytes)
-		return File{}, w.found.list()
+		return w
 	}
 	if root := readNodes(content, &w.found); root != nil {
 		w.structure(root, 0)
 		w.root(root)
 		w.claims()
 	}
-	return w.file, w.found.list()
+	return w
 }
 
 // The keys, in the order of the canonical form.
@@ -175,17 +183,20 @@ func (w *walker) extended(n *yaml.Node) {
 		w.found.add(RuleShape, at(n), `This is one contact, but the file must be a list. Put "- " in front of its first line, and two blanks in front of its other lines.`)
 		return
 	}
-	fields := w.fields(n, topKeys)
+	fields := w.fields(n, topKeys, fitsTop)
 	organization, list := fields[keyOrganization], fields[keyContacts]
 	if organization.key != nil {
 		w.organization(organization)
 	}
+	if list.key != nil {
+		w.list(list)
+	} else if len(n.Content) == 0 || len(n.Content) == 2 && organization.key != nil {
+		w.empty(n) // with any other key at the top, that key is the mistake, not the absence of contacts
+	}
+}
+
+func (w *walker) list(list field) {
 	switch {
-	case list.key == nil:
-		// With any other key at the top, that key is the mistake, not the absence of contacts.
-		if len(n.Content) == 0 || len(n.Content) == 2 && organization.key != nil {
-			w.empty(n)
-		}
 	case isNull(list.value):
 		w.empty(list.key)
 	case list.value.Kind == yaml.SequenceNode:
@@ -218,8 +229,11 @@ func (w *walker) organization(f field) {
 	case f.value.Kind != yaml.ScalarNode:
 		w.found.add(RuleOrganizationInvalid, at(f.value), `"organization" must be an id. %s`, help)
 	case !validID(f.value.Value):
-		w.found.add(RuleOrganizationInvalid, at(f.value), "%s cannot be the id of an organization: an id has 1 to %d letters, digits, - and _, and begins with a letter or a digit. %s",
+		p := w.found.add(RuleOrganizationInvalid, at(f.value), "%s cannot be the id of an organization: an id has 1 to %d letters, digits, - and _, and begins with a letter or a digit. %s",
 			shown(f.value.Value), maxID, help)
+		if id := strings.TrimSpace(f.value.Value); validID(id) {
+			w.found.mend(p, f.value, id, "")
+		}
 	default:
 		w.file.Organization = f.value.Value
 	}
@@ -258,7 +272,7 @@ func colonHint(n *yaml.Node) string {
 }
 
 func (w *walker) contact(entry *yaml.Node) contactsync.Contact {
-	fields := w.fields(entry, entryKeys)
+	fields := w.fields(entry, entryKeys, fitsEntry)
 	return contactsync.Contact{
 		Name:       w.name(entry, fields[keyName]),
 		Email:      w.email(entry, fields[keyEmail]),
@@ -271,11 +285,20 @@ func (w *walker) contact(entry *yaml.Node) contactsync.Contact {
 	}
 }
 
+// stray is a key that is not known, and its value.
+type stray struct {
+	field
+	problem  int
+	meant    int // the index of the known key that it can only mean, or -1
+	repeated bool
+}
+
 // fields sorts the pairs of a set of keys by what they are called: the result has the order of known. Unknown and
-// repeated keys are problems; of repeated ones the first counts.
-func (w *walker) fields(n *yaml.Node, known []string) []field {
+// repeated keys are problems; of repeated ones the first counts. fits tells of a known key whether its value is right.
+func (w *walker) fields(n *yaml.Node, known []string, fits func(int, field) (contactsync.Email, bool)) []field {
 	fields := make([]field, len(known))
-	var unknown map[string]int
+	var strays []stray
+	var unknown map[string]int // indexes into strays
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key := n.Content[i]
 		if isMerge(key) || refused(key) {
@@ -285,29 +308,83 @@ func (w *walker) fields(n *yaml.Node, known []string) []field {
 			w.found.add(RuleKeyUnknown, at(key), "A key must be a text. The keys here are %s.", listed(known))
 			continue
 		}
-		which := -1
-		for j, name := range known {
-			if key.Value == name {
-				which = j
-			}
-		}
+		pair := field{key, n.Content[i+1]}
+		which := slices.Index(known, key.Value)
 		first, again := unknown[key.Value]
 		switch {
 		case which >= 0 && fields[which].key == nil:
-			fields[which] = field{key, n.Content[i+1]}
+			fields[which] = pair
 		case which >= 0:
 			w.duplicateKey(key, fields[which].key.Line)
 		case again:
-			w.duplicateKey(key, first)
+			strays[first].repeated = true
+			w.duplicateKey(key, strays[first].key.Line)
 		default:
 			if unknown == nil {
 				unknown = make(map[string]int)
 			}
-			unknown[key.Value] = key.Line
-			w.found.add(RuleKeyUnknown, at(key), "The key %s is not known here. %s", shown(key.Value), suggestion(key.Value, known))
+			unknown[key.Value] = len(strays)
+			hint, meant := suggestion(key.Value, known)
+			problem := w.found.add(RuleKeyUnknown, at(key), "The key %s is not known here. %s", shown(key.Value), hint)
+			strays = append(strays, stray{pair, problem, meant, false})
 		}
 	}
+	w.rename(strays, fields, known, fits)
 	return fields
+}
+
+// rename gives keys that are not known the name that they can only mean, where no other key has it.
+func (w *walker) rename(strays []stray, fields []field, known []string, fits func(int, field) (contactsync.Email, bool)) {
+	if len(strays) == 0 {
+		return
+	}
+	meant := make([]int, len(known)) // how many keys mean each
+	for _, s := range strays {
+		if s.meant >= 0 {
+			meant[s.meant]++
+		}
+	}
+	for _, s := range strays {
+		if s.meant < 0 || s.repeated || meant[s.meant] > 1 || fields[s.meant].key != nil {
+			continue
+		}
+		if brings, ok := fits(s.meant, s.field); ok {
+			w.found.mend(s.problem, s.key, known[s.meant], brings)
+		}
+	}
+}
+
+// fitsTop reports whether the value is one of that key at the top of the file.
+func fitsTop(which int, f field) (contactsync.Email, bool) {
+	alone := walker{lines: make(map[contactsync.Email]int)}
+	switch which {
+	case keyOrganization:
+		alone.organization(f)
+	case keyContacts:
+		alone.list(f)
+		alone.claims()
+	}
+	return "", len(alone.found.problems) == 0
+}
+
+// fitsEntry reports whether the value is one of that key of a contact, and the address that it is.
+func fitsEntry(which int, f field) (email contactsync.Email, ok bool) {
+	alone := walker{lines: make(map[contactsync.Email]int)}
+	switch which {
+	case keyName:
+		alone.name(nil, f)
+	case keyEmail:
+		email = alone.email(nil, f)
+	case keyPreviously:
+		email = alone.previously(f)
+	case keyExpires:
+		alone.expires(f)
+	case keyPosition, keyPhone:
+		alone.line(f)
+	case keyManager:
+		alone.manager(f)
+	}
+	return email, len(alone.found.problems) == 0
 }
 
 func (w *walker) duplicateKey(key *yaml.Node, first int) {
@@ -333,9 +410,8 @@ func (w *walker) email(entry *yaml.Node, f field) contactsync.Email {
 	if !ok {
 		return ""
 	}
-	email, fault := address(text)
-	if fault != "" {
-		w.found.add(RuleEmailInvalid, at(f.value), "%s", fault)
+	email, ok := w.address(f, text)
+	if !ok {
 		return ""
 	}
 	if line, again := w.lines[email]; again {
@@ -344,6 +420,18 @@ func (w *walker) email(entry *yaml.Node, f field) contactsync.Email {
 	}
 	w.lines[email] = f.value.Line
 	return email
+}
+
+func (w *walker) address(f field, text string) (contactsync.Email, bool) {
+	email, fault := address(text)
+	if fault == "" {
+		return email, true
+	}
+	problem := w.found.add(RuleEmailInvalid, at(f.value), "%s", fault)
+	if meant, email := mendAddress(text); meant != "" {
+		w.found.mend(problem, f.value, meant, email)
+	}
+	return "", false
 }
 
 // required returns the trimmed text of a key that every entry must have.
@@ -404,9 +492,8 @@ func (w *walker) previously(f field) contactsync.Email {
 	if !ok {
 		return ""
 	}
-	email, fault := address(strings.TrimSpace(text))
-	if fault != "" {
-		w.found.add(RuleEmailInvalid, at(f.value), "%s", fault)
+	email, ok := w.address(f, strings.TrimSpace(text))
+	if !ok {
 		return ""
 	}
 	w.was = append(w.was, claim{email, at(f.value)})
@@ -434,7 +521,10 @@ func (w *walker) claims() {
 func (w *walker) expires(f field) contactsync.Date {
 	text, ok := w.optional(f)
 	if ok && !validDate(text) {
-		w.found.add(RuleValueInvalid, at(f.value), "%s is not a date. Write year, month and day, like 2027-01-31.", shown(text))
+		problem := w.found.add(RuleValueInvalid, at(f.value), "%s is not a date. Write year, month and day, like 2027-01-31.", shown(text))
+		if meant := mendDate(text); meant != "" {
+			w.found.mend(problem, f.value, meant, "")
+		}
 		return ""
 	}
 	return contactsync.Date(text)
@@ -443,7 +533,10 @@ func (w *walker) expires(f field) contactsync.Date {
 func (w *walker) manager(f field) bool {
 	text, ok := w.optional(f)
 	if ok && text != "true" && text != "false" {
-		w.found.add(RuleValueInvalid, at(f.value), "%s is neither true nor false. Write true or false, in small letters.", shown(text))
+		problem := w.found.add(RuleValueInvalid, at(f.value), "%s is neither true nor false. Write true or false, in small letters.", shown(text))
+		if meant := mendTruth(text); meant != "" {
+			w.found.mend(problem, f.value, meant, "")
+		}
 	}
 	return text == "true"
 }

@@ -445,13 +445,17 @@ func TestManyProblems(t *testing.T) {
 			t.Errorf("got %v, want %v", p, w)
 		}
 	}
-	// 20 lines, and the 5,981 others of 3,000 × 2 + 1.
-	if err := contacts.Err(problems); !strings.HasSuffix(err.Error(), "(key-unknown)\nand 5981 more") {
+	// 20 lines and 100 problems, and the others of 3,000 × 2 + 1.
+	err := contacts.Err(problems)
+	if !strings.HasSuffix(err.Error(), "(key-unknown)\nand 5981 more") {
 		t.Errorf("Err ends with %q", err.Error()[len(err.Error())-200:])
+	}
+	if failure := contactsync.FailureOf(err); len(failure.Problems) != 100 || failure.Unlisted != 5901 {
+		t.Errorf("Err has %d problems, and %d more", len(failure.Problems), failure.Unlisted)
 	}
 }
 
-// Err is nil without errors, has the class of the first error, and lists all of them with their places.
+// Err is nil without errors, has the class of the first error, and lists all of them with their places and corrections.
 func TestErr(t *testing.T) {
 	t.Parallel()
 	if err := contacts.Err(nil); err != nil {
@@ -461,16 +465,23 @@ func TestErr(t *testing.T) {
 	if err := contacts.Err([]contacts.Problem{warning}); err != nil {
 		t.Errorf("a warning: %v", err)
 	}
-	_, problems := contacts.Parse([]byte("- name: A\n  email: a@example\n  foo: x\n"))
+	_, problems := contacts.Parse([]byte("- name: A\n  email: a@example\n  foo: x\n  manager: yes\n"))
 	err := contacts.Err(append([]contacts.Problem{warning}, problems...))
 	var classed *contactsync.Error
 	if !errors.As(err, &classed) || classed.Class != contactsync.ClassEmailInvalid {
 		t.Fatalf("got %v", err)
 	}
 	lines := strings.Split(err.Error(), "\n")
-	if len(lines) != 2 || !strings.HasPrefix(lines[0], "contacts.yaml line 2, column 10: ") || !strings.HasSuffix(lines[0], " (email-invalid)") ||
+	if len(lines) != 3 || !strings.HasPrefix(lines[0], "contacts.yaml line 2, column 10: ") || !strings.HasSuffix(lines[0], " (email-invalid)") ||
 		!strings.HasPrefix(lines[1], "contacts.yaml line 3, column 3: ") || !strings.HasSuffix(lines[1], " (key-unknown)") {
 		t.Errorf("got %q", err)
+	}
+	want := make([]contactsync.FileProblem, len(problems))
+	for i, p := range problems {
+		want[i] = contactsync.FileProblem{Line: p.Line, Column: p.Column, Rule: p.Rule, Class: p.Class, Message: p.Message, Corrected: p.Corrected}
+	}
+	if !slices.Equal(classed.Problems, want) || classed.Unlisted != 0 || want[2].Corrected != "  manager: true" {
+		t.Errorf("got %+v and %d more, want %+v", classed.Problems, classed.Unlisted, want)
 	}
 }
 
@@ -490,6 +501,11 @@ func TestProblemJSON(t *testing.T) {
 	want := map[string]any{"line": 1.0, "column": 1.0, "rule": "contacts-empty", "severity": "error", "error": "file_empty"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+
+	_, problems = contacts.Parse([]byte("- name: Ada\n  email: ada@example,com\n"))
+	if encoded, err = json.Marshal(problems[0]); err != nil || !strings.Contains(string(encoded), `"corrected":"  email: ada@example.com"`) {
+		t.Errorf("got %s %v", encoded, err)
 	}
 }
 

@@ -91,6 +91,9 @@ type Problem struct {
 	Severity Severity          `json:"severity"`
 	Message  string            `json:"message"` // what is wrong and how to mend it, for the customer
 	Class    contactsync.Class `json:"error"`
+	// Corrected is what the whole line should be, without its end; "" where that is not certain. With it in place of the
+	// line this problem is gone, with those of the same line that have a Corrected too, and there is no new one.
+	Corrected string `json:"corrected,omitempty"`
 
 	more int // further problems of this rule that are counted in the message but not listed
 }
@@ -100,34 +103,42 @@ func (p Problem) String() string {
 	return fmt.Sprintf("line %d, column %d: %s (%s)", p.Line, p.Column, p.Message, p.Rule)
 }
 
-// maxInError bounds the detail of one error: it ends up in commit comments and in mail.
-const maxInError = 20
+// What bounds one error: its detail ends up in commit comments and in mail, its problems in the store.
+const (
+	maxInError   = 20
+	maxWithError = 100
+)
 
 // Err returns nil when no problem is of severity error. Otherwise it returns a *contactsync.Error whose class is that
-// of the first error in the file, and whose detail lists them one per line, up to 20 and then "and N more".
+// of the first error in the file, and whose detail lists them one per line, up to 20 and then "and N more". Its
+// Problems are the first 100, and Unlisted is how many more there are.
 func Err(problems []Problem) error {
-	var class contactsync.Class
+	var listed []contactsync.FileProblem
 	var lines []string
-	unlisted := 0
+	count := 0
 	for _, p := range problems {
 		if p.Severity != SeverityError {
 			continue
 		}
-		class = cmp.Or(class, p.Class)
 		if len(lines) < maxInError {
 			lines = append(lines, "contacts.yaml "+p.String())
-		} else {
-			unlisted++
 		}
-		unlisted += p.more
+		if len(listed) < maxWithError {
+			listed = append(listed, contactsync.FileProblem{
+				Line: p.Line, Column: p.Column, Rule: p.Rule, Class: p.Class, Message: p.Message, Corrected: p.Corrected,
+			})
+		}
+		count += 1 + p.more
 	}
-	if len(lines) == 0 {
+	if count == 0 {
 		return nil
 	}
-	if unlisted > 0 {
-		lines = append(lines, fmt.Sprintf("and %d more", unlisted))
+	if more := count - len(lines); more > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more", more))
 	}
-	return &contactsync.Error{Class: class, Detail: strings.Join(lines, "\n")}
+	return &contactsync.Error{
+		Class: listed[0].Class, Detail: strings.Join(lines, "\n"), Problems: listed, Unlisted: count - len(listed),
+	}
 }
 
 // maxListed bounds the problems that Parse lists. Beyond it there is one more for each rule, with the number of its kind.
@@ -140,10 +151,12 @@ type position struct{ line, column int }
 type findings struct {
 	problems []Problem
 	counts   map[string]int
+	mends    []mend
 	lines    int // of the file; the library puts what is missing at its end on a line after the last
 }
 
-func (f *findings) add(rule string, at position, format string, args ...any) {
+// add returns the index of the problem, or -1 where it is only counted.
+func (f *findings) add(rule string, at position, format string, args ...any) int {
 	if f.counts == nil {
 		f.counts = make(map[string]int)
 	}
@@ -153,12 +166,13 @@ func (f *findings) add(rule string, at position, format string, args ...any) {
 	}
 	// One beyond the limit, so that the first one not listed is known.
 	if f.counts[rule] > maxListed+1 {
-		return
+		return -1
 	}
 	f.problems = append(f.problems, Problem{
 		Line: at.line, Column: at.column, Rule: rule, Severity: SeverityError,
 		Message: fmt.Sprintf(format, args...), Class: classOf(rule),
 	})
+	return len(f.problems) - 1
 }
 
 // list returns the problems in file order.

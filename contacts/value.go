@@ -2,6 +2,7 @@ package contacts
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -259,26 +260,33 @@ func short(text string) string {
 // listed joins keys for a message.
 func listed(keys []string) string { return strings.Join(keys, ", ") }
 
-// suggestion names the known key that is nearest to a mistyped one.
-func suggestion(key string, known []string) string {
+// suggestion names the known key that is nearest to a mistyped one, and tells its index where only one can be meant, or
+// else -1.
+func suggestion(key string, known []string) (hint string, which int) {
 	folded := strings.ToLower(strings.TrimSpace(key))
-	for _, candidate := range known {
-		if folded == candidate {
-			return fmt.Sprintf("Write it %q: in small letters, without blanks.", candidate)
-		}
+	if i := slices.Index(known, folded); i >= 0 {
+		return fmt.Sprintf("Write it %q: in small letters, without blanks.", folded), i
 	}
-	best, least := "", 0
-	for _, candidate := range known {
+	best, least, tied := -1, 0, false
+	for i, candidate := range known {
 		// In a short word, two slips make another word.
 		allowed := max(1, len(candidate)/3)
-		if n := slips(folded, candidate, allowed); n <= allowed && (best == "" || n < least) {
-			best, least = candidate, n
+		switch n := slips(folded, candidate, allowed); {
+		case n > allowed:
+		case best < 0 || n < least:
+			best, least, tied = i, n, false
+		case n == least:
+			tied = true
 		}
 	}
-	if best == "" {
-		return fmt.Sprintf("Delete it, or use one of %s.", listed(known))
+	if best < 0 {
+		return fmt.Sprintf("Delete it, or use one of %s.", listed(known)), -1
 	}
-	return fmt.Sprintf("Did you mean %q?", best)
+	hint = fmt.Sprintf("Did you mean %q?", known[best])
+	if tied {
+		return hint, -1
+	}
+	return hint, best
 }
 
 // slips is the least number of octets to insert, delete, replace or swap with their neighbour that turns one word

@@ -33,8 +33,8 @@ func exampleRun(id string, project contactsync.ProjectRef, started time.Time) co
 		Contacts: 12, ProjectURL: "https://gitlab.example.com/support/organization-42",
 		Error: &contactsync.Failure{Class: contactsync.ClassRateLimited, Title: "The desk's request limit is reached",
 			Detail: "wait", Remedy: "Nothing to do", Who: contactsync.WhoNobody, Retry: contactsync.RetryWhenTold,
-			RetryAt: started.Add(time.Hour), Unlisted: 3,
-			Problems: []contactsync.FileProblem{{Line: 2, Column: 4, Rule: "email-invalid", Class: contactsync.ClassEmailInvalid, Message: "no", Corrected: "yes"}}},
+			RetryAt: started.Add(time.Hour), Unlisted: 7, Problems: []contactsync.FileProblem{{Line: 2, Column: 10, Rule: "email-invalid",
+				Class: contactsync.ClassEmailInvalid, Message: "it has something around it", Corrected: "  email: 'ada@example.com' # é"}}},
 		Started: started, Finished: started.Add(1500 * time.Millisecond),
 	}
 }

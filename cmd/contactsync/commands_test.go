@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -428,6 +429,35 @@ func TestRuns(t *testing.T) {
 		"! conflict  sophie@example.com", "Partly done")
 	w.run("runs", "show", all[2].ID, "--output", "json").ends(0).says(`"class": "yaml_unreadable"`)
 	w.run("runs", "show", "nowhere").ends(2).says(`there is no run "nowhere"`)
+}
+
+// A run that failed for its file has the file's problems for programs, with what lines should be, now and in the
+// history. People read each of them once.
+func TestProblemsOfTheFileJSON(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.pushText("- name: Ada\n  email: <ada@example.com>\n- name: Bob\n  email: bob\n")
+	run, status := w.sync()
+	if status != 1 || run.Error == nil || len(run.Error.Problems) != 2 || run.Error.Unlisted != 0 {
+		t.Fatalf("exit status %d, error %+v", status, run.Error)
+	}
+	first, second := run.Error.Problems[0], run.Error.Problems[1]
+	if first.Line != 2 || first.Column != 10 || first.Rule != contacts.RuleEmailInvalid || first.Class != contactsync.ClassEmailInvalid ||
+		first.Message == "" || first.Corrected != "  email: ada@example.com" || second.Line != 4 || second.Corrected != "" {
+		t.Errorf("got %+v", run.Error.Problems)
+	}
+
+	var document runsDocument
+	w.json(&document, "runs").ends(0)
+	if len(document.Runs) != 1 || !reflect.DeepEqual(document.Runs[0].Error, run.Error) {
+		t.Errorf("the history has %+v", document.Runs)
+	}
+	for _, args := range [][]string{{"plan", fmt.Sprint(project)}, {"runs", "show", run.ID}} {
+		got := w.run(args...)
+		if n := strings.Count(got.stdout+got.stderr, second.Message); n != 1 {
+			t.Errorf("%v says %d times %q:\n%s%s", args, n, second.Message, got.stdout, got.stderr)
+		}
+	}
 }
 
 // The beginning of an id that several runs share is as wrong as one that none has.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -35,6 +36,7 @@ func (p *program) lintCommand() *cobra.Command {
 		Use:   "lint [FILE...]",
 		Short: "Checks contacts files",
 		Long: `Checks contacts files and names every problem at once: line, column, what is wrong, how to mend it, and the rule.
+Where it is certain what was meant, it shows what the line should be.
 Without FILE it checks contacts.yaml; "-" is standard input. Needs no configuration and no network.
 
 Exit status: 0 all files are valid, 1 some file is not.`,
@@ -99,18 +101,35 @@ func (p *program) lintFile(name string) lintedFile {
 func writeLint(w *strings.Builder, document lintDocument, on palette) {
 	for _, file := range document.Files {
 		name := printable(file.File)
-		for _, problem := range file.Problems {
+		for i, problem := range file.Problems {
 			severity := on.red(string(problem.Severity))
 			if problem.Severity != contacts.SeverityError {
 				severity = on.yellow(string(problem.Severity))
 			}
 			fmt.Fprintf(w, "%s:%d:%d: %s: %s %s\n", name, problem.Line, problem.Column, severity,
 				printable(problem.Message), on.dim("["+problem.Rule+"]"))
+			if told := i+1 < len(file.Problems) && sameCorrection(problem, file.Problems[i+1]); problem.Corrected != "" && !told {
+				fmt.Fprintf(w, "    line %d should be: %s\n", problem.Line, on.green(quotedLine(problem.Corrected)))
+			}
 		}
 		if file.Valid {
 			fmt.Fprintf(w, "%s: %s, %s\n", name, people(file.Contacts, "contact", "contacts"), on.green("valid"))
 		}
 	}
+}
+
+// sameCorrection reports whether one corrected line mends both problems, so that it is shown once.
+func sameCorrection(a, b contacts.Problem) bool {
+	return a.Line == b.Line && a.Corrected == b.Corrected
+}
+
+// quotedLine shows where a line begins and ends. What is between the quotes can be copied, unless a character in it
+// cannot be shown: then all is escaped.
+func quotedLine(line string) string {
+	if printable(line) != line {
+		return strconv.Quote(line)
+	}
+	return `"` + line + `"`
 }
 
 // readInput reads a file, or standard input for "-", up to a limit: what is longer is cut, for its reader to refuse.
