@@ -15,6 +15,7 @@ type requestRow struct {
 	Project      int64  `json:"project_id"`
 	Source       int64  `json:"source_project_id"`
 	Target       int64  `json:"target_project_id"`
+	SourceBranch string `json:"source_branch"`
 	TargetBranch string `json:"target_branch"`
 	State        string `json:"state"`
 	Head         string `json:"sha"`
@@ -75,6 +76,6 @@ func (c *Client) mergeRequest(ctx context.Context, project, number int64) (conta
 	}
 	return contactsync.MergeRequest{
 		Project: contactsync.Project{ID: project, Path: place, CloneURL: c.ours("", place+".git"), WebURL: c.ours("", place)},
-		Number:  number, Open: open, Fork: row.Source != project, Target: row.TargetBranch, Head: row.Head, Base: row.Refs.Base,
+		Number:  number, Open: open, Fork: row.Source != project, Source: row.SourceBranch, Target: row.TargetBranch, Head: row.Head, Base: row.Refs.Base,
 	}, nil
 }

@@ -151,7 +151,7 @@ func (t *Teller) tellCommit(ctx context.Context, project int64, run contactsync.
 		return err
 	}
 	at := place{project, run.Commit, contactsync.Thread{Project: project, Commit: run.Commit}}
-	description, err := t.Words.Status(statusOf(run))
+	description, err := t.Words.Status(t.statusOf(run))
 	if err != nil {
 		return err
 	}

@@ -41,14 +41,14 @@ func (t *Teller) Review(ctx context.Context, project, number int64) error {
 	}
 	if !proposal.Changed {
 		return hopefulFirst([]error{
-			t.statusRequest(ctx, at, &told, request, templates.StatusData{Kind: "untouched"}),
+			t.statusRequest(ctx, at, &told, request, templates.StatusData{Kind: "untouched", File: t.File}),
 			t.settleNote(ctx, at, &told, request),
 		})
 	}
 	run := t.planOf(ctx, project, proposal)
 	failed := []error{
 		t.noteRequest(ctx, at, &told, t.requestNote(request, proposal, run)),
-		t.statusRequest(ctx, at, &told, request, planStatus(run)),
+		t.statusRequest(ctx, at, &told, request, t.planStatus(run)),
 	}
 	if failure := run.Error; failure != nil && failure.Who != contactsync.WhoCustomer {
 		// The comment says that there is no plan yet; another try may bring one.
@@ -86,8 +86,8 @@ func (t *Teller) requestNote(request contactsync.MergeRequest, proposal contacts
 	return data
 }
 
-func planStatus(run contactsync.Run) templates.StatusData {
-	data := templates.StatusData{Kind: "valid", Counts: countsOf(run)}
+func (t *Teller) planStatus(run contactsync.Run) templates.StatusData {
+	data := templates.StatusData{Kind: "valid", File: t.File, Counts: countsOf(run)}
 	if failure := run.Error; failure != nil {
 		data.Title, data.Ours = failure.Title, failure.Who != contactsync.WhoCustomer
 		if !data.Ours {

@@ -1,7 +1,6 @@
 package sync
 
 import (
-	"cmp"
 	"slices"
 
 	"contactsync"
@@ -19,15 +18,15 @@ func stateOf(run contactsync.Run) contactsync.CommitState {
 	return contactsync.CommitFailed
 }
 
-func statusOf(run contactsync.Run) templates.StatusData {
-	data := templates.StatusData{Kind: string(run.Status), Counts: countsOf(run), Reference: run.ID}
+func (t *Teller) statusOf(run contactsync.Run) templates.StatusData {
+	data := templates.StatusData{Kind: string(run.Status), File: t.File, Counts: countsOf(run), Reference: run.ID, Noted: t.Notes}
 	switch run.Status {
 	case contactsync.StatusSucceeded, contactsync.StatusUnchanged:
 		data.Kind = "synced"
 	case contactsync.StatusFailed:
 		data.Title, data.Ours = run.Error.Title, run.Error.Who != contactsync.WhoCustomer
 	case contactsync.StatusPartial:
-		data.Ours = len(customersProblems(run)) == 0
+		data.Ours = true // whatever is wrong with single contacts, an operator mends it
 	}
 	return data
 }
@@ -52,11 +51,10 @@ func (t *Teller) commitNote(run contactsync.Run) (templates.CommitNoteData, bool
 		data.Problems, data.More, data.Reason, data.Remedy = toMend(failure)
 		return data, true
 	}
-	data.Problems = customersProblems(run)
 	if t.Names {
 		data.Changed = namedChanges(run, contactsync.ResultDone)
 	}
-	return data, len(data.Problems)+len(data.Changed) > 0
+	return data, len(data.Changed) > 0
 }
 
 // toMend tells what is wrong with a file: its problems, or where those have no lines the reason and what to do.
@@ -70,25 +68,6 @@ func toMend(failure *contactsync.Failure) (problems []templates.Problem, more in
 		})
 	}
 	return problems, failure.Unlisted, "", ""
-}
-
-// customersProblems are the contacts of a run that could not be applied, and that whoever edits the file can mend.
-func customersProblems(run contactsync.Run) (problems []templates.Problem) {
-	add := func(line int, class contactsync.Class, detail string) {
-		if info := class.Info(); info.Who == contactsync.WhoCustomer {
-			problems = append(problems, templates.Problem{Line: line, Message: detail, Remedy: info.Remedy})
-		}
-	}
-	for _, c := range run.Conflicts {
-		add(c.Line, c.Error, c.Detail)
-	}
-	for _, c := range run.Changes {
-		if c.Result == contactsync.ResultFailed {
-			add(c.Line, c.Error, c.Detail)
-		}
-	}
-	slices.SortStableFunc(problems, func(a, b templates.Problem) int { return cmp.Compare(a.Line, b.Line) })
-	return problems
 }
 
 // namedChanges are the changes with that result, and those that are held, by name.

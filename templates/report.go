@@ -14,7 +14,8 @@ type StatusData struct {
 	// Title is the error's; "" where there is none.
 	Title string
 	// Ours says that whoever edits the file need not do anything.
-	Ours bool
+	Ours  bool
+	Noted bool // a note on the commit says more
 	// Counts are of the run, or of the plan.
 	Counts    Counts
 	Reference string // the run's id; "" for a merge request
