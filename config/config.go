@@ -164,9 +164,9 @@ type Report struct {
 	BadgeFailed   string `key:"badge_failed" default:"https://img.shields.io/badge/Sync%20Status-Failed-red" text:"With pictures: the address of the other one."`
 }
 
-// Templates are the texts that are written into projects and tickets.
+// Templates are the texts that are written into projects and tickets, and about commits, merge requests and what waits.
 type Templates struct {
-	Dir string `key:"dir" text:"Folder whose files replace the program's own texts: CONTACTS.md, intro.txt, not_qualified.txt, set_up.txt, removed.txt and over_limit.txt, those that are there. Relative to the working directory. Empty: none."`
+	Dir string `key:"dir" text:"Folder whose files replace the program's own texts: CONTACTS.md, intro.txt, not_qualified.txt, set_up.txt, removed.txt, over_limit.txt, status.txt, commit_note.md, request_note.md, badge.svg, notice.txt, notice_slack.json, notice_mattermost.json, notice_google_chat.json and notice_json.json, those that are there. Relative to the working directory. Empty: none."`
 }
 
 // Default returns the configuration that holds without a file and without any variable.

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -241,7 +242,7 @@ func TestAuditChecks(t *testing.T) {
 
 // Whoever writes texts of their own finds every file, and what can be filled in.
 func TestTexts(t *testing.T) {
-	page := read(t, "docs/configuration.md")
+	page := read(t, "docs/texts.md")
 	texts := map[string][]any{
 		"CONTACTS.md":                           {templates.GuideData{}},
 		string(templates.Intro) + ".txt":        {templates.IntroData{}},
@@ -249,25 +250,52 @@ func TestTexts(t *testing.T) {
 		string(templates.SetUp) + ".txt":        {templates.SetUpData{}},
 		string(templates.Removed) + ".txt":      {templates.RemovedData{}},
 		string(templates.OverLimit) + ".txt":    {templates.OverLimitData{}, templates.Contact{}},
+		"status.txt":                            {templates.StatusData{}, templates.Counts{}},
+		"commit_note.md":                        {templates.CommitNoteData{}, templates.Problem{}, templates.NamedChange{}},
+		"request_note.md":                       {templates.RequestNoteData{}},
+		"badge.svg":                             {templates.BadgeData{}},
+		"notice.txt":                            {templates.NoticeData{}},
 	}
-	if len(texts) != len(templates.Replies())+1 {
-		t.Errorf("%d texts are looked for, and there are %d replies and the guide", len(texts), len(templates.Replies()))
+	for _, format := range templates.NoticeFormats() {
+		texts["notice_"+format+".json"] = nil // what notice.txt has, and .Text
 	}
-	for file, data := range texts {
-		_, row, _ := strings.Cut(page, "\n| `"+file+"` | ")
+	embedded, err := os.ReadDir(filepath.Join(root, "templates", "texts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	help := read(t, "config/config.go")
+	for _, file := range embedded {
+		data, known := texts[file.Name()]
+		_, row, listed := strings.Cut(page, "\n| `"+file.Name()+"` | ")
+		if !known || !listed {
+			t.Errorf("docs/texts.md does not say what can be filled in into %s", file.Name())
+		}
+		if !strings.Contains(help, file.Name()) {
+			t.Errorf("the help of templates.dir does not name %s", file.Name())
+		}
 		row, _, _ = strings.Cut(row, "\n")
-		var want, got []string
+		want, got := map[string]bool{}, map[string]bool{}
 		for _, part := range data {
 			for _, field := range reflect.VisibleFields(reflect.TypeOf(part)) {
-				want = append(want, field.Name)
+				want[field.Name] = true
 			}
 		}
 		for _, field := range regexp.MustCompile("`\\.(\\w+)`").FindAllStringSubmatch(row, -1) {
-			got = append(got, field[1])
+			got[field[1]] = true
 		}
-		if slices.Sort(want); !slices.Equal(slices.Sorted(slices.Values(got)), want) {
-			t.Errorf("docs/configuration.md says of %s that it has %v, and it has %v", file, got, want)
+		for field := range want {
+			if !got[field] {
+				t.Errorf("docs/texts.md does not say of %s that it has %s", file.Name(), field)
+			}
+			delete(got, field)
 		}
+		if delete(got, "Text"); len(got) > 0 {
+			t.Errorf("docs/texts.md says of %s that it has %v, and it has not", file.Name(), slices.Sorted(maps.Keys(got)))
+		}
+		delete(texts, file.Name())
+	}
+	if len(texts) > 0 {
+		t.Errorf("there are no such texts: %v", slices.Sorted(maps.Keys(texts)))
 	}
 }
 
