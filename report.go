@@ -33,8 +33,9 @@ type Note struct {
 	ID         int64
 }
 
-// Badge is a picture on a project's page. Its name is what it is found by.
+// Badge is a picture on a project's page.
 type Badge struct {
+	ID    int64 // 0: it is found by its name, or made
 	Name  string
 	Link  string // where it leads
 	Image string // where the picture is

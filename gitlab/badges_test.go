@@ -39,7 +39,7 @@ func TestSetBadge(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := o.client.SetBadge(t.Context(), o.id, wanted); err != nil {
+			if _, err := o.client.SetBadge(t.Context(), o.id, wanted); err != nil {
 				t.Fatal(err)
 			}
 			o.wantRequests(t, test.requests)
@@ -53,7 +53,7 @@ func TestSetBadge(t *testing.T) {
 			if !slices.Equal(after, test.after) {
 				t.Errorf("the badges are %+v, want %+v", after, test.after)
 			}
-			if err := o.client.SetBadge(t.Context(), o.id, wanted); err != nil {
+			if _, err := o.client.SetBadge(t.Context(), o.id, wanted); err != nil {
 				t.Fatal(err)
 			}
 			o.wantRequests(t, 1)
@@ -69,7 +69,7 @@ func TestBadgeFilter(t *testing.T) {
 		{"id":4,"name":"contacts of others","kind":"project","link_url":"a","image_url":"b"},
 		{"id":6,"name":"contacts","kind":"project","link_url":"https://example.com","image_url":"https://example.com/a.svg"},
 		{"id":5,"name":"contacts","kind":"project","link_url":"https://example.com","image_url":"https://example.com/b.svg"}]`})
-	err := o.client.SetBadge(t.Context(), o.id, contactsync.Badge{Name: "contacts", Link: "https://example.com", Image: "https://example.com/b.svg"})
+	_, err := o.client.SetBadge(t.Context(), o.id, contactsync.Badge{Name: "contacts", Link: "https://example.com", Image: "https://example.com/b.svg"})
 	if err != nil {
 		t.Error(err)
 	}
@@ -81,14 +81,41 @@ func TestBadgeFilter(t *testing.T) {
 func TestBadgeRefused(t *testing.T) {
 	badge := contactsync.Badge{Name: "contacts", Link: "https://example.com", Image: "https://example.com/a.svg"}
 	o := newOffice(t, func(options *fake.Options) { options.Access = fake.Developer })
-	wantClass(t, o.client.SetBadge(t.Context(), o.id, badge), contactsync.ClassGitLabRefused, "badge contacts", "does not let")
+	wantClass(t, badgeError(o.client.SetBadge(t.Context(), o.id, badge)), contactsync.ClassGitLabRefused, "badge contacts", "does not let")
 	o = newOffice(t, nil)
-	wantClass(t, o.client.SetBadge(t.Context(), o.id, contactsync.Badge{Name: "contacts", Link: "ftp://example.com", Image: badge.Image}),
-		contactsync.ClassGitLabRefused, "link_url is blocked")
-	wantClass(t, o.client.SetBadge(t.Context(), o.id, contactsync.Badge{Link: badge.Link, Image: badge.Image}), contactsync.ClassInternal)
+	wantClass(t, badgeError(o.client.SetBadge(t.Context(), o.id, contactsync.Badge{Name: "contacts", Link: "ftp://example.com", Image: badge.Image})), contactsync.ClassGitLabRefused, "link_url is blocked")
+	wantClass(t, badgeError(o.client.SetBadge(t.Context(), o.id, contactsync.Badge{Link: badge.Link, Image: badge.Image})), contactsync.ClassInternal)
 	for _, answer := range []string{`null`, `{}`, `{"id":1,"name":"x"}`, `[]`} {
 		remove := o.Inject(fake.Fault{Method: "POST", Status: 201, Header: jsonHeader, Body: answer})
-		wantClass(t, o.client.SetBadge(t.Context(), o.id, badge), contactsync.ClassRepositoryUnreachable, "cannot be understood")
+		wantClass(t, badgeError(o.client.SetBadge(t.Context(), o.id, badge)), contactsync.ClassRepositoryUnreachable, "cannot be understood")
 		remove()
+	}
+}
+
+// badgeError is the error of setting a badge.
+func badgeError(_ int64, err error) error { return err }
+
+// A badge whose number is known is changed in one request; one that somebody deleted is told, and nothing is made.
+func TestKnownBadge(t *testing.T) {
+	o := newOffice(t, nil)
+	badge := contactsync.Badge{Name: "contacts", Link: "https://example.com", Image: "https://example.com/a.svg"}
+	made, err := o.client.SetBadge(t.Context(), o.id, badge)
+	if err != nil || made == 0 {
+		t.Fatalf("got %d, %v", made, err)
+	}
+	o.wantRequests(t, 2)
+	badge.ID, badge.Image = made, "https://example.com/b.svg"
+	if id, err := o.client.SetBadge(t.Context(), o.id, badge); err != nil || id != made {
+		t.Errorf("got %d, %v", id, err)
+	}
+	o.wantRequests(t, 1)
+	badge.ID = made + 1
+	if id, err := o.client.SetBadge(t.Context(), o.id, badge); err != nil || id != 0 {
+		t.Errorf("a badge that is gone: got %d, %v", id, err)
+	}
+	o.wantRequests(t, 1)
+	after, err := o.Badges(o.id)
+	if err != nil || len(after) != 1 || after[0].Image != badge.Image {
+		t.Errorf("the badges are %+v, %v", after, err)
 	}
 }

@@ -175,6 +175,6 @@ func FuzzReportAnswers(f *testing.F) {
 		}
 		// What these make of an answer is an error or nothing.
 		_ = client.SetStatus(t.Context(), 7, contactsync.CommitStatus{Commit: hash, State: contactsync.CommitSuccess})
-		_ = client.SetBadge(t.Context(), 7, contactsync.Badge{Name: "contacts"})
+		_, _ = client.SetBadge(t.Context(), 7, contactsync.Badge{Name: "contacts"})
 	})
 }

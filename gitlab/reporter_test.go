@@ -119,7 +119,8 @@ func (o *office) writes(t *testing.T) map[string]func(int64) error {
 			return err
 		},
 		"badge": func(project int64) error {
-			return o.client.SetBadge(t.Context(), project, contactsync.Badge{Name: "contacts", Link: "https://example.com", Image: "https://example.com/a.svg"})
+			_, err := o.client.SetBadge(t.Context(), project, contactsync.Badge{Name: "contacts", Link: "https://example.com", Image: "https://example.com/a.svg"})
+			return err
 		},
 	}
 }
@@ -319,7 +320,7 @@ func TestReportContract(t *testing.T) {
 		}
 	}
 	for _, image := range []string{"a", "a", "b"} {
-		must(o.client.SetBadge(t.Context(), o.id, contactsync.Badge{Name: "contacts", Link: "https://example.com/%{project_id}", Image: "https://example.com/" + image}))
+		must(badgeError(o.client.SetBadge(t.Context(), o.id, contactsync.Badge{Name: "contacts", Link: "https://example.com/%{project_id}", Image: "https://example.com/" + image})))
 	}
 	o.wantRequests(t, 1+1+2+(3+4)+1+(2+1+2))
 }

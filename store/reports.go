@@ -339,19 +339,20 @@ func (s *Store) SaveTold(ctx context.Context, project int64, subject string, tol
 }
 
 // Badge returns the part of the address of a project's badge that nobody can guess, and how it was last set on the
-// forge, "" for never. The first call makes the former.
-func (s *Store) Badge(ctx context.Context, project int64) (key, shown string, err error) {
+// forge, a zero one for never. The first call makes the former.
+func (s *Store) Badge(ctx context.Context, project int64) (key string, shown contactsync.Badge, err error) {
 	err = s.writeHeld(ctx, fmt.Sprintf("reading the badge of project %d", project), func(tx tx) error {
-		return tx.row(ctx, `INSERT INTO badge (project, key, shown) VALUES ($1, $2, '')
-			ON CONFLICT (project) DO UPDATE SET shown = badge.shown RETURNING key, shown`, project, strings.ToLower(rand.Text())).Scan(&key, &shown)
+		return tx.row(ctx, `INSERT INTO badge (project, key, number, link, image) VALUES ($1, $2, 0, '', '')
+			ON CONFLICT (project) DO UPDATE SET link = badge.link RETURNING key, number, link, image`, project, strings.ToLower(rand.Text())).
+			Scan(&key, &shown.ID, &shown.Link, &shown.Image)
 	})
 	return key, shown, err
 }
 
-// SaveBadge remembers how a badge was set on the forge.
-func (s *Store) SaveBadge(ctx context.Context, project int64, shown string) error {
+// SaveBadge remembers how a badge was set on the forge. Its name is not kept.
+func (s *Store) SaveBadge(ctx context.Context, project int64, shown contactsync.Badge) error {
 	return s.writeHeld(ctx, fmt.Sprintf("remembering the badge of project %d", project), func(tx tx) error {
-		_, err := tx.exec(ctx, `UPDATE badge SET shown = $1 WHERE project = $2`, shown, project)
+		_, err := tx.exec(ctx, `UPDATE badge SET number = $1, link = $2, image = $3 WHERE project = $4`, shown.ID, shown.Link, shown.Image, project)
 		return err
 	})
 }

@@ -353,17 +353,18 @@ func TestBadge(t *testing.T) {
 		c := newClock()
 		s := reporting(t, address, c)
 		key, shown, err := s.Badge(t.Context(), 7)
-		if err != nil || len(key) < 26 || key != strings.ToLower(key) || shown != "" {
-			t.Fatalf("got %q, %q, %v", key, shown, err)
+		if err != nil || len(key) < 26 || key != strings.ToLower(key) || shown != (contactsync.Badge{}) {
+			t.Fatalf("got %q, %+v, %v", key, shown, err)
 		}
 		if other, _, err := s.Badge(t.Context(), 8); err != nil || other == key {
 			t.Errorf("another project's key is %q, %v", other, err)
 		}
-		if err := s.SaveBadge(t.Context(), 7, "somewhere"); err != nil {
+		want := contactsync.Badge{ID: 3, Link: "somewhere", Image: "picture"}
+		if err := s.SaveBadge(t.Context(), 7, want); err != nil {
 			t.Fatal(err)
 		}
-		if again, shown, err := s.Badge(t.Context(), 7); err != nil || again != key || shown != "somewhere" {
-			t.Errorf("got %q, %q, %v", again, shown, err)
+		if again, shown, err := s.Badge(t.Context(), 7); err != nil || again != key || shown != want {
+			t.Errorf("got %q, %+v, %v", again, shown, err)
 		}
 		sight := func() store.Sight {
 			sight, found, err := s.Sight(t.Context(), key)

@@ -34,8 +34,9 @@ type Reporter interface {
 	// ResolveNote marks a note of a merge request as settled, or as open again; false where it has been deleted.
 	ResolveNote(ctx context.Context, thread contactsync.Thread, note contactsync.Note, resolved bool) (bool, error)
 
-	// SetBadge makes or changes the project's badge of that name.
-	SetBadge(ctx context.Context, project int64, badge contactsync.Badge) error
+	// SetBadge changes the badge with that ID, or without one makes or changes the project's badge of that name. It returns
+	// the ID, and 0 where the one with the ID is gone.
+	SetBadge(ctx context.Context, project int64, badge contactsync.Badge) (int64, error)
 
 	// MergeRequest returns a merge request of the project.
 	MergeRequest(ctx context.Context, project, number int64) (contactsync.MergeRequest, error)
@@ -50,8 +51,8 @@ type Ledger interface {
 	Told(ctx context.Context, project int64, subject string) (contactsync.Told, error)
 	SaveTold(ctx context.Context, project int64, subject string, told contactsync.Told) error
 	// Badge returns the part of the badge's address that nobody can guess, and how it was last set.
-	Badge(ctx context.Context, project int64) (key, shown string, err error)
-	SaveBadge(ctx context.Context, project int64, shown string) error
+	Badge(ctx context.Context, project int64) (key string, shown contactsync.Badge, err error)
+	SaveBadge(ctx context.Context, project int64, shown contactsync.Badge) error
 }
 
 // Words are the texts.
@@ -229,6 +230,12 @@ func (t *Teller) setStatus(ctx context.Context, at place, told *contactsync.Told
 	if !t.Statuses || told.Status == said {
 		return nil
 	}
+	if told.Status != "" { // until it is heard how it is, it is not known
+		told.Status = ""
+		if err := t.Ledger.SaveTold(ctx, at.project, at.subject, *told); err != nil {
+			return err
+		}
+	}
 	if err := t.Reporter.SetStatus(ctx, at.project, status); err != nil {
 		return fmt.Errorf("setting the status of commit %s: %w", status.Commit, err)
 	}
@@ -245,6 +252,12 @@ func (t *Teller) note(ctx context.Context, at place, told *contactsync.Told, tex
 	if told.Note.ID != 0 {
 		if told.Text == digest {
 			return nil
+		}
+		if told.Text != "" {
+			told.Text = ""
+			if err := t.Ledger.SaveTold(ctx, at.project, at.subject, *told); err != nil {
+				return err
+			}
 		}
 		there, err := t.Reporter.UpdateNote(ctx, at.thread, told.Note, text)
 		if err != nil {
@@ -297,14 +310,25 @@ func (t *Teller) tellBadge(ctx context.Context, project int64, run contactsync.R
 	if err != nil {
 		return err
 	}
-	badge := contactsync.Badge{Name: BadgeName, Link: link, Image: t.Pictures.of(key, run)}
-	if want := badge.Link + " " + badge.Image; want != shown {
-		if err := t.Reporter.SetBadge(ctx, project, badge); err != nil {
-			return fmt.Errorf("setting the badge: %w", err)
-		}
-		return t.Ledger.SaveBadge(ctx, project, want)
+	badge := contactsync.Badge{ID: shown.ID, Name: BadgeName, Link: link, Image: t.Pictures.of(key, run)}
+	if shown.Link == badge.Link && shown.Image == badge.Image {
+		return nil
 	}
-	return nil
+	if shown.Link != "" { // until it is heard how it is, it is not known
+		if err := t.Ledger.SaveBadge(ctx, project, contactsync.Badge{ID: shown.ID}); err != nil {
+			return err
+		}
+	}
+	id, err := t.Reporter.SetBadge(ctx, project, badge)
+	if err != nil {
+		return fmt.Errorf("setting the badge: %w", err)
+	}
+	if badge.ID = id; id != 0 {
+		return t.Ledger.SaveBadge(ctx, project, badge)
+	}
+	// Looking for another one is the next try's, so that telling takes no more requests than it may.
+	gone := contactsync.Errorf(contactsync.ClassRepositoryUnreachable, "somebody has deleted the project's badge %s; it is made again", BadgeName)
+	return cmp.Or(t.Ledger.SaveBadge(ctx, project, contactsync.Badge{}), error(gone))
 }
 
 func (p Pictures) of(key string, run contactsync.Run) string {

@@ -67,7 +67,7 @@ func (t *Teller) planOf(ctx context.Context, project int64, proposal contactsync
 
 // requestNote is what the comment on a merge request says.
 func (t *Teller) requestNote(request contactsync.MergeRequest, proposal contactsync.Proposal, run contactsync.Run) templates.RequestNoteData {
-	data := templates.RequestNoteData{File: t.File, Commit: request.Head, Branch: t.Branch, Behind: proposal.Behind}
+	data := templates.RequestNoteData{File: t.File, Commit: short(request.Head), Branch: t.Branch, Behind: proposal.Behind}
 	if failure := run.Error; failure != nil {
 		if data.Ours = failure.Who != contactsync.WhoCustomer; !data.Ours {
 			data.Problems, data.More, data.Reason, data.Remedy = toMend(failure)
@@ -108,7 +108,7 @@ func (t *Teller) settleNote(ctx context.Context, at place, told *contactsync.Tol
 		return err
 	}
 	if !doubtful {
-		text, err := t.Words.RequestNote(templates.RequestNoteData{File: t.File, Commit: request.Head, Untouched: true})
+		text, err := t.Words.RequestNote(templates.RequestNoteData{File: t.File, Commit: short(request.Head), Untouched: true})
 		if err != nil {
 			return err
 		}
@@ -156,3 +156,6 @@ func (t *Teller) statusRequest(ctx context.Context, at place, told *contactsync.
 		Commit: request.Head, Ref: request.Source, Name: PlanStatusName, State: state, Description: description,
 	})
 }
+
+// short is a commit as people are shown it.
+func short(commit string) string { return commit[:min(len(commit), 8)] }

@@ -1,7 +1,9 @@
 package sync
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 
 	"contactsync"
 	"contactsync/templates"
@@ -63,11 +65,29 @@ func toMend(failure *contactsync.Failure) (problems []templates.Problem, more in
 		return nil, 0, failure.Detail, failure.Remedy
 	}
 	for _, p := range failure.Problems {
+		wrong, cure := parted(p.Message)
 		problems = append(problems, templates.Problem{
-			Line: p.Line, Message: p.Message, Remedy: p.Class.Info().Remedy, Corrected: p.Corrected,
+			Line: p.Line, Message: wrong, Remedy: cmp.Or(cure, p.Class.Info().Remedy), Corrected: p.Corrected,
 		})
 	}
 	return problems, failure.Unlisted, "", ""
+}
+
+// parted splits what is said of a problem after its first sentence: what is wrong, and how to mend it, "" where that is
+// not said. What stands between quotation marks, which people wrote, is not taken for the end of a sentence.
+func parted(message string) (wrong, cure string) {
+	quoted := false
+	for i := 0; i < len(message); i++ {
+		switch {
+		case message[i] == '\\':
+			i++
+		case message[i] == '"':
+			quoted = !quoted
+		case !quoted && strings.HasPrefix(message[i:], ". "):
+			return message[:i+1], message[i+2:]
+		}
+	}
+	return message, ""
 }
 
 // namedChanges are the changes with that result, and those that are held, by name.

@@ -43,7 +43,9 @@ CREATE INDEX told_written ON told (written_at);
 CREATE TABLE badge (
     project BIGINT NOT NULL PRIMARY KEY,
     key     TEXT   NOT NULL UNIQUE,
-    shown   TEXT   NOT NULL
+    number  BIGINT NOT NULL, -- on the forge; 0 where it is not known
+    link    TEXT   NOT NULL,
+    image   TEXT   NOT NULL
 );
 
 -- The last run that succeeded or found nothing to do, and how many contacts there were.
