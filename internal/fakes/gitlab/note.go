@@ -401,19 +401,22 @@ func (s *Server) describeDiscussion(p *project, d *discussion) map[string]any {
 	return map[string]any{"id": d.id, "individual_note": false, "notes": notes}
 }
 
+// onKey begins the keys that say what a note is about.
+const onKey = "noteable_" //nolint:misspell // GitLab's word
+
 // describeNote expects the lock to be held.
 // Source: GitLab's lib/api/entities/note.rb.
 func (s *Server) describeNote(p *project, about topic, n *note) map[string]any {
 	described := map[string]any{
 		"id": n.ID, "type": "DiscussionNote", "body": n.Body, "author": s.describeUser(n.Author), "created_at": stamp(n.created),
-		"updated_at": stamp(n.updated), "system": n.System, "noteable_id": nil, "noteable_type": "Commit", "project_id": p.ID,
+		"updated_at": stamp(n.updated), "system": n.System, onKey + "id": nil, onKey + "type": "Commit", "project_id": p.ID,
 		"resolvable": false, "confidential": false, "internal": false, "imported": false, "imported_from": "none",
-		"noteable_iid": nil, "commands_changes": map[string]any{},
+		onKey + "iid": nil, "commands_changes": map[string]any{},
 	}
 	if about.request == nil {
 		return described
 	}
-	described["noteable_id"], described["noteable_type"], described["noteable_iid"] = about.request.id, "MergeRequest", about.request.Number
+	described[onKey+"id"], described[onKey+"type"], described[onKey+"iid"] = about.request.id, "MergeRequest", about.request.Number
 	if n.System {
 		described["type"] = nil
 		return described
