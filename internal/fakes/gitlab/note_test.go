@@ -19,11 +19,11 @@ func TestDiscussions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hostile := "<!-- x -->\r\n```\n<script>\u202e \\ \" 🙂"
+	hostile := "<!-- x -->\n```\n<script>\u202e \\ \" 🙂"
 	for _, about := range []string{"repository/commits/" + head, fmt.Sprintf("merge_requests/%d", number)} {
 		isRequest := strings.HasPrefix(about, "merge")
 		path := fmt.Sprintf("/projects/%d/%s/discussions", id, about)
-		status, answer := h.call(t, "POST", path, map[string]any{"body": hostile})
+		status, answer := h.call(t, "POST", path, map[string]any{"body": strings.ReplaceAll(hostile, "\n", "\r\n") + " \n"})
 		begun, _ := answer.(map[string]any)
 		if status != 201 || len(fmt.Sprint(begun["id"])) != 40 {
 			t.Fatalf("answered %d %v", status, answer)
@@ -92,6 +92,36 @@ func TestDiscussions(t *testing.T) {
 		if status, _ := h.call(t, "GET", fmt.Sprintf("/projects/%d/%s/discussions", id, missing), nil); status != 404 {
 			t.Errorf("%s answered %d", missing, status)
 		}
+	}
+}
+
+// TestQuickActions guards that lines which GitLab takes for commands are told, and are no part of the note; in code they are
+// words like others.
+func TestQuickActions(t *testing.T) {
+	h := newHouse(t, nil)
+	id := h.project(t, "support/one")
+	head := h.commit(t, id, gitlab.Commit{Files: map[string]string{"a": "1"}})
+	path := fmt.Sprintf("/projects/%d/repository/commits/%s/discussions", id, head)
+	for body, want := range map[string]string{
+		"Hello\n/close\n/Merge now \nthere": "Hello\nthere",
+		"```\n/close\n```":                  "```\n/close\n```",
+		" /close":                           " /close",
+		"\\/close /close":                   "\\/close /close",
+		"/path/to/something\n/closed":       "/path/to/something\n/closed",
+	} {
+		_, answer := h.call(t, "POST", path, map[string]any{"body": body})
+		begun, _ := answer.(map[string]any)
+		notes, _ := begun["notes"].([]any)
+		if len(notes) != 1 || notes[0].(map[string]any)["body"] != want {
+			t.Errorf("%q became %v, want %q", body, answer, want)
+		}
+	}
+	if status, answer := h.call(t, "POST", path, map[string]any{"body": "/approve"}); status != 201 || answer.(map[string]any)["id"] != nil {
+		t.Errorf("a command alone answered %d %v", status, answer)
+	}
+	done, err := h.QuickActions(id)
+	if err != nil || strings.Join(done, "; ") != "/close; /Merge now; /approve" {
+		t.Errorf("it did %q, %v", done, err)
 	}
 }
 
