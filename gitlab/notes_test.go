@@ -281,7 +281,8 @@ func TestHostileNotes(t *testing.T) {
 			rt.Fatal(err)
 		}
 		notes := o.notes(t, thread)
-		if got, want := notes[len(notes)-1].Body, strings.ToValidUTF8(text, "\uFFFD")+noteMark; got != want {
+		// GitLab itself takes carriage returns out.
+		if got, want := notes[len(notes)-1].Body, strings.ReplaceAll(strings.ToValidUTF8(text, "\uFFFD"), "\r", "")+noteMark; got != want {
 			rt.Errorf("%q arrived, want %q", got, want)
 		}
 		if found, there, err := o.client.FindNote(t.Context(), thread); err != nil || !there || found != note {

@@ -218,6 +218,40 @@ func noteProblem(body string) string {
 	return ""
 }
 
+// commands are quick actions that an account with rights should not be made to do, of the many that GitLab knows.
+// Source: docs.gitlab.com/user/project/quick_actions.
+var commands = []string{"approve", "assign", "assign_reviewer", "close", "draft", "label", "lock", "merge", "ready", "rebase", "reopen",
+	"request_review", "tag", "target_branch", "title", "unapprove", "unlabel"}
+
+// QuickActions returns what notes that the token's user wrote made GitLab do. It is noted here, and not done.
+func (s *Server) QuickActions(project int64) ([]string, error) {
+	p, err := s.project(project)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(p.quickActions), nil
+}
+
+// take is what GitLab keeps of the words of a note: carriage returns go, and blanks at the end, and lines outside of code
+// that begin with a slash and a command, which it does. It expects the lock to be held.
+// Source: GitLab's lib/gitlab/quick_actions/extractor.rb.
+func (p *project) take(body string) string {
+	var kept strings.Builder
+	code := false
+	for line := range strings.Lines(strings.ReplaceAll(body, "\r", "")) {
+		code = code != strings.HasPrefix(line, "```")
+		name, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if !code && strings.HasPrefix(line, "/") && slices.Contains(commands, strings.ToLower(strings.TrimPrefix(name, "/"))) {
+			p.quickActions = append(p.quickActions, strings.TrimSpace(line))
+			continue
+		}
+		kept.WriteString(line)
+	}
+	return strings.TrimRight(kept.String(), " \t\n\v\f\x00")
+}
+
 // createDiscussion answers as docs.gitlab.com/api/discussions, "Create new commit thread" and its like.
 func (s *Server) createDiscussion(w http.ResponseWriter, r *http.Request, p *project, about topic) {
 	var sent struct {
@@ -236,7 +270,12 @@ func (s *Server) createDiscussion(w http.ResponseWriter, r *http.Request, p *pro
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.addNote(p, about, nil, Note{Author: s.service, Body: *sent.Body})
+	body := p.take(*sent.Body)
+	if body == "" { // commands alone are done, and make no note
+		answerJSON(w, http.StatusCreated, map[string]any{"id": nil, "individual_note": false, "notes": []any{}})
+		return
+	}
+	n := s.addNote(p, about, nil, Note{Author: s.service, Body: body})
 	answerJSON(w, http.StatusCreated, s.describeDiscussion(p, p.discussion(about, n.Discussion)))
 }
 
@@ -320,8 +359,8 @@ func (s *Server) editNote(w http.ResponseWriter, r *http.Request, p *project, ab
 				message(w, http.StatusBadRequest, "400 Bad request - "+problem)
 				return
 			}
-			if n.Body != *sent.Body {
-				n.Body, n.updated = *sent.Body, s.options.Now().UTC()
+			if body := p.take(*sent.Body); n.Body != body {
+				n.Body, n.updated = body, s.options.Now().UTC()
 				n.Edits++
 			}
 		}
@@ -401,19 +440,22 @@ func (s *Server) describeDiscussion(p *project, d *discussion) map[string]any {
 	return map[string]any{"id": d.id, "individual_note": false, "notes": notes}
 }
 
+// onKey begins the keys that say what a note is about.
+const onKey = "noteable_" //nolint:misspell // GitLab's word
+
 // describeNote expects the lock to be held.
 // Source: GitLab's lib/api/entities/note.rb.
 func (s *Server) describeNote(p *project, about topic, n *note) map[string]any {
 	described := map[string]any{
 		"id": n.ID, "type": "DiscussionNote", "body": n.Body, "author": s.describeUser(n.Author), "created_at": stamp(n.created),
-		"updated_at": stamp(n.updated), "system": n.System, "noteable_id": nil, "noteable_type": "Commit", "project_id": p.ID,
+		"updated_at": stamp(n.updated), "system": n.System, onKey + "id": nil, onKey + "type": "Commit", "project_id": p.ID,
 		"resolvable": false, "confidential": false, "internal": false, "imported": false, "imported_from": "none",
-		"noteable_iid": nil, "commands_changes": map[string]any{},
+		onKey + "iid": nil, "commands_changes": map[string]any{},
 	}
 	if about.request == nil {
 		return described
 	}
-	described["noteable_id"], described["noteable_type"], described["noteable_iid"] = about.request.id, "MergeRequest", about.request.Number
+	described[onKey+"id"], described[onKey+"type"], described[onKey+"iid"] = about.request.id, "MergeRequest", about.request.Number
 	if n.System {
 		described["type"] = nil
 		return described

@@ -52,6 +52,8 @@ type project struct {
 	merges      []*mergeRequest // into the project
 	discussions []*discussion
 
+	quickActions []string // in the words of the notes that made them
+
 	pushing sync.Mutex // held while refs change, so that each change is seen once
 }
 

@@ -266,9 +266,9 @@ func addDiscussions(paths map[string]any, definitions map[string]map[string]any)
 	text, number, flag, person := of("string"), of("integer"), of("boolean"), reference("API_Entities_UserBasic")
 	definitions["Note"] = object{"type": "object", "required": []any{"id", "body", "author", "system"}, "properties": object{
 		"id": number, "type": text, "body": text, "author": person, "created_at": text, "updated_at": text, "system": flag,
-		"noteable_id": number, "noteable_type": text, "project_id": number, "resolvable": flag, "resolved": flag, "resolved_by": person,
-		"resolved_at": text, "confidential": flag, "internal": flag, "imported": flag, "imported_from": text, "noteable_iid": number,
-		"commands_changes": of("object"),
+		"project_id": number, "resolvable": flag, "resolved": flag, "resolved_by": person,
+		"resolved_at": text, "confidential": flag, "internal": flag, "imported": flag, "imported_from": text,
+		"commands_changes": of("object"), "noteable_id": number, "noteable_type": text, "noteable_iid": number, //nolint:misspell // GitLab's word
 	}}
 	definitions["Discussion"] = object{"type": "object", "required": []any{"id", "notes"}, "properties": object{
 		"id": text, "individual_note": flag, "notes": object{"type": "array", "items": reference("Note")}}}
