@@ -83,18 +83,28 @@ type daemon struct {
 
 func (p *program) serve(ctx context.Context, settings config.Config) error {
 	log := slog.New(telemetry.LogHandler(p.log().Handler()))
-	d, err := p.newDaemon(ctx, settings, log, nil)
+	d, err := p.newDaemon(ctx, settings, log, audience{})
 	if err != nil {
 		return err
 	}
-	if err = d.start(ctx); err == nil {
+	listener, err := takeAddress(ctx, settings.Webhook.Listen)
+	if err == nil {
+		err = d.start(ctx, listener)
+	}
+	if err == nil {
 		err = d.serve(ctx)
 	}
 	return errors.Join(err, d.close())
 }
 
-// newDaemon brings everything together and tries it, without beginning. ended is told of each run; nil is nobody.
-func (p *program) newDaemon(ctx context.Context, settings config.Config, log *slog.Logger, ended func(contactsync.Run)) (_ *daemon, err error) {
+// audience follows what the service does. What is nil is nobody.
+type audience struct {
+	ended func(contactsync.Run)                   // a run has
+	told  func(project, request int64, err error) // people on GitLab were, or could not be
+}
+
+// newDaemon brings everything together and tries it, without beginning.
+func (p *program) newDaemon(ctx context.Context, settings config.Config, log *slog.Logger, audience audience) (_ *daemon, err error) {
 	version := readVersion()
 	d := &daemon{settings: settings, log: log, telemetry: telemetry.New(ctx, telemetry.Options{
 		Log: log, Env: p.Env, Now: p.Now,
@@ -123,7 +133,7 @@ func (p *program) newDaemon(ctx context.Context, settings config.Config, log *sl
 	}})
 	d.telemetry.Metrics.ReadState(overview{d.store})
 	d.telemetry.Metrics.ReadBudget(d.desk)
-	if d.worker, err = p.newWorker(d, forge, ended); err != nil {
+	if d.worker, err = p.newWorker(d, forge, audience); err != nil {
 		return nil, err
 	}
 	receiver, err := newReceiver(d, p.Now)
@@ -218,7 +228,7 @@ func revealed(secrets []config.Secret) []string {
 	return texts
 }
 
-func (p *program) newWorker(d *daemon, forge *gitlab.Client, ended func(contactsync.Run)) (*worker.Worker, error) {
+func (p *program) newWorker(d *daemon, forge *gitlab.Client, audience audience) (*worker.Worker, error) {
 	c := d.settings
 	resync, err := schedule.Parse(c.Schedule.Resync)
 	if err != nil {
@@ -234,10 +244,15 @@ func (p *program) newWorker(d *daemon, forge *gitlab.Client, ended func(contacts
 		HooksEvery: c.Schedule.Hooks,
 		Watch: func(ctx context.Context, run contactsync.Run) (context.Context, worker.Watch) {
 			ctx, watch := d.telemetry.Watch(ctx, run)
-			return ctx, teller{watch, ended}
+			return ctx, announcer{watch, audience.ended}
 		},
-		Reported: d.telemetry.Reported,
-		Log:      d.log, Now: p.Now, Wait: outbound.Wait, Jitter: rand.Float64,
+		Reported: func(ctx context.Context, project, request int64, err error, used contactsync.Requests) {
+			d.telemetry.Reported(ctx, project, request, err, used)
+			if audience.told != nil {
+				audience.told(project, request, err)
+			}
+		},
+		Log: d.log, Now: p.Now, Wait: outbound.Wait, Jitter: rand.Float64,
 	}
 	if d.teller != nil { // a nil teller in the interface would be one
 		options.Teller = d.teller
@@ -256,13 +271,13 @@ func (p *program) newWorker(d *daemon, forge *gitlab.Client, ended func(contacts
 	return worker.New(options), nil
 }
 
-// teller is a watch that also tells somebody how a run ended.
-type teller struct {
+// announcer is a watch that also tells somebody how a run ended.
+type announcer struct {
 	*telemetry.Watch
 	ended func(contactsync.Run)
 }
 
-func (t teller) Finish(run contactsync.Run) {
+func (t announcer) Finish(run contactsync.Run) {
 	t.Watch.Finish(run)
 	if t.ended != nil {
 		t.ended(run)
@@ -272,16 +287,20 @@ func (t teller) Finish(run contactsync.Run) {
 // connections bounds what strangers can hold: a body that is still to be judged is kept in memory.
 const connections = 1000
 
-// start takes hooks and works on runs; serve must follow.
-func (d *daemon) start(ctx context.Context) error {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", d.settings.Webhook.Listen)
+// takeAddress listens where hooks are to arrive.
+func takeAddress(ctx context.Context, address string) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
-		return wrong("webhook.listen", &contactsync.Error{
+		return nil, wrong("webhook.listen", &contactsync.Error{
 			Class: contactsync.ClassInternal, Detail: err.Error(), Err: err,
 			Remedy: "Set webhook.listen to an address of this machine that nobody else uses.",
 		})
 	}
-	listener = netutil.LimitListener(listener, connections)
+	return netutil.LimitListener(listener, connections), nil
+}
+
+// start takes hooks and works on runs; serve must follow.
+func (d *daemon) start(ctx context.Context, listener net.Listener) error {
 	if err := d.worker.Start(ctx); err != nil {
 		if errors.Is(err, store.ErrTaken) {
 			err = wrong("store", err)

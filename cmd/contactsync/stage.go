@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"contactsync"
@@ -49,6 +51,7 @@ type stage struct {
 	settings     config.Config
 	configFile   string
 	ended        chan contactsync.Run // runs that a push led to
+	told         chan struct{}        // something was told on GitLab since it was last looked at
 }
 
 func (p *program) newStage(ctx context.Context, listen string) (_ *stage, err error) {
@@ -56,6 +59,7 @@ func (p *program) newStage(ctx context.Context, listen string) (_ *stage, err er
 		desk:       fakezendesk.New(fakezendesk.Options{ClientID: demoClient, ClientSecret: demoClientSecret}),
 		signingKey: signingKey(),
 		ended:      make(chan contactsync.Run, 100),
+		told:       make(chan struct{}, 1),
 	}
 	defer func() {
 		if err != nil {
@@ -75,28 +79,37 @@ func (p *program) newStage(ctx context.Context, listen string) (_ *stage, err er
 	if err := s.seed(p.Now()); err != nil {
 		return nil, err
 	}
-	if err := s.configure(desk, ""); err != nil {
+	listener, err := takeAddress(ctx, "127.0.0.1:0")
+	if err != nil {
 		return nil, err
 	}
-	if err := s.startDaemon(ctx, p); err != nil {
-		return nil, err
+	if err := s.configure(desk, "http://"+listener.Addr().String()); err != nil {
+		return nil, errors.Join(err, listener.Close())
 	}
-	return s, s.configure(desk, "http://"+s.daemon.address) // which is known only now
+	return s, s.startDaemon(ctx, p, listener)
 }
 
 // startDaemon starts the real service.
-func (s *stage) startDaemon(ctx context.Context, p *program) (err error) {
+func (s *stage) startDaemon(ctx context.Context, p *program, listener net.Listener) (err error) {
 	// What the service would tell operators is no part of the story, unless something goes wrong.
 	log := slog.New(slog.NewTextHandler(p.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	if s.daemon, err = p.newDaemon(ctx, s.settings, log, func(run contactsync.Run) {
-		select {
-		case s.ended <- run:
-		default: // nobody has looked at the last hundred
-		}
+	if s.daemon, err = p.newDaemon(ctx, s.settings, log, audience{
+		ended: func(run contactsync.Run) {
+			select {
+			case s.ended <- run:
+			default: // nobody has looked at the last hundred
+			}
+		},
+		told: func(int64, int64, error) {
+			select {
+			case s.told <- struct{}{}:
+			default: // whoever waits looks at all there is
+			}
+		},
 	}); err != nil {
-		return err
+		return errors.Join(err, listener.Close())
 	}
-	if err := s.daemon.start(ctx); err != nil {
+	if err := s.daemon.start(ctx, listener); err != nil {
 		return err
 	}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -279,6 +292,17 @@ func (s *stage) commit(message, file string) (string, error) {
 	})
 }
 
+// propose commits the file to a branch of its own, and opens a merge request.
+func (s *stage) propose(branch, message, file string) (request int64, err error) {
+	if _, err := s.forge.Commit(s.number, fakegitlab.Commit{
+		Branch: branch, From: s.settings.GitLab.Branch, Message: message, Files: map[string]string{"contacts.yaml": file},
+		Author: fakegitlab.User{Name: "Ada Lovelace", Email: "ada@example.com"},
+	}); err != nil {
+		return 0, err
+	}
+	return s.forge.OpenMergeRequest(s.number, fakegitlab.MergeRequest{SourceBranch: branch, Title: message})
+}
+
 // push commits the file and returns the run that the push led to.
 func (s *stage) push(ctx context.Context, message, file string) (contactsync.Run, error) {
 	if _, err := s.commit(message, file); err != nil {
@@ -301,6 +325,79 @@ func (s *stage) nextRun(ctx context.Context) (contactsync.Run, error) {
 			return contactsync.Run{}, ctx.Err()
 		}
 	}
+}
+
+// onGitLab waits until people were told what is looked for, and returns it.
+func onGitLab[T any](ctx context.Context, s *stage, look func() (found T, there bool, err error)) (T, error) {
+	for {
+		found, there, err := look()
+		if err != nil || there {
+			return found, err
+		}
+		select {
+		case <-s.told:
+		case <-ctx.Done():
+			return found, ctx.Err()
+		}
+	}
+}
+
+// status waits for what is told beside a commit, other than that its run is still to come.
+func (s *stage) status(ctx context.Context, commit, name string) (fakegitlab.Status, error) {
+	return onGitLab(ctx, s, func() (fakegitlab.Status, bool, error) {
+		statuses, err := s.forge.Statuses(s.number, commit)
+		for _, status := range statuses {
+			if status.Name == name && !status.Superseded && status.State != string(contactsync.CommitPending) {
+				return status, true, err
+			}
+		}
+		return fakegitlab.Status{}, false, err
+	})
+}
+
+// commitNote waits for the note on a commit.
+func (s *stage) commitNote(ctx context.Context, commit string) (string, error) {
+	return s.note(ctx, "", func() ([]fakegitlab.Note, error) { return s.forge.Notes(s.number, commit) })
+}
+
+// comment waits for the comment on a merge request that says something.
+func (s *stage) comment(ctx context.Context, request int64, says string) (string, error) {
+	return s.note(ctx, says, func() ([]fakegitlab.Note, error) { return s.forge.RequestNotes(s.number, request) })
+}
+
+func (s *stage) note(ctx context.Context, says string, list func() ([]fakegitlab.Note, error)) (string, error) {
+	return onGitLab(ctx, s, func() (string, bool, error) {
+		notes, err := list()
+		for _, note := range notes {
+			if !note.System && strings.Contains(note.Body, says) {
+				return strings.TrimSpace(strings.TrimSuffix(note.Body, "<!-- contactsync -->")), true, err
+			}
+		}
+		return "", false, err
+	})
+}
+
+// badge fetches the picture of the project's badge, as a browser does, and returns what it says.
+func (s *stage) badge(ctx context.Context, says string) (string, error) {
+	return onGitLab(ctx, s, func() (string, bool, error) {
+		badges, err := s.forge.Badges(s.number)
+		if err != nil || len(badges) == 0 {
+			return "", false, err
+		}
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, badges[0].Image, nil)
+		if err != nil {
+			return "", false, err
+		}
+		response, err := s.daemon.transport.RoundTrip(request)
+		if err != nil {
+			return "", false, err
+		}
+		defer response.Body.Close()
+		picture, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
+		_, title, _ := strings.Cut(string(picture), "<title>")
+		title, _, _ = strings.Cut(title, "</title>")
+		return title, strings.Contains(title, says), err
+	})
 }
 
 // atDesk lists the organization's contacts as the desk has them, see names.

@@ -10,6 +10,7 @@ import (
 	"contactsync/contacts"
 	"contactsync/eligibility"
 	"contactsync/setup"
+	"contactsync/sync"
 )
 
 // story is a demo that plays by itself and checks what it tells.
@@ -32,8 +33,8 @@ func (p *program) tellStory(ctx context.Context, s *stage) error {
 	}{
 		{"May the organization have a project?", t.judge},
 		{"It may. One command sets the project up, and proves that it works.", t.setUp},
-		{"Two people are added, one is renamed and one dropped. First the plan, then the push.", t.change},
-		{"A push with a slip in it: an address has lost its end.", t.slip},
+		{"Two people are added, one is renamed and one dropped, in a merge request. Everybody sees what it would do.", t.change},
+		{"A push with two slips in it: an address has lost its end, and a word is misspelt.", t.slip},
 		{"A push drops most of the people. Was that meant? The removals wait for somebody's word.", t.shrink},
 		{"A push lists somebody who belongs to another organization.", t.conflict},
 		{"The organization wants to go back to tickets. It has too many contacts for that.", t.tooMany},
@@ -99,19 +100,38 @@ func (t *story) change(ctx context.Context) error {
 	t.find("grace@example.com").Name = "Grace Murray Hopper"
 	t.file = append(t.file, person("Mary Somerville", "mary@example.com"), person("Dorothy Vaughan", "dorothy@example.com"))
 	before := t.atDesk()
-	organization := fmt.Sprint(t.organization)
-	if err := t.prompt("plan", "--file", "contacts.yaml", "--organization", organization); err != nil {
+	if err := t.say("   $ %s", t.palette().bold("git push -o merge_request.create origin welcome")); err != nil {
 		return err
 	}
-	plan := t.daemon.pipeline.PlanFile(ctx, []byte(t.rendered()), organization)
-	if err := t.reveal(plan); err != nil {
-		return err
-	}
-	if !slices.Equal(before, t.atDesk()) {
-		return fmt.Errorf("the plan changed something")
-	}
-	run, err := t.playPush(ctx, "Welcome Mary and Dorothy", t.rendered(), contactsync.StatusSucceeded)
+	request, err := t.propose("welcome", "Welcome Mary and Dorothy", t.rendered())
 	if err != nil {
+		return err
+	}
+	comment, err := t.comment(ctx, request, "Merging would add 2 contacts, rename 1 and remove 1; 6 stay as they are.")
+	if err != nil {
+		return err
+	}
+	if err := t.quote(fmt.Sprintf("GitLab, a comment on merge request !%d", request), comment); err != nil {
+		return err
+	}
+	plan := t.daemon.pipeline.PlanProposed(ctx, t.number, []byte(t.rendered()))
+	if !slices.Equal(before, t.atDesk()) {
+		return fmt.Errorf("the comment changed something at the desk")
+	}
+	if err := t.say("\n   Nothing has changed so far. Then it is merged."); err != nil {
+		return err
+	}
+	if _, err := t.forge.Merge(t.number, request, true); err != nil {
+		return err
+	}
+	run, err := t.nextRun(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.reveal(run); err != nil {
+		return err
+	}
+	if err := t.expect(run, contactsync.StatusSucceeded); err != nil {
 		return err
 	}
 	want := contactsync.Summary{Create: 1, Add: 1, Rename: 1, Remove: 1, Unchanged: 6}
@@ -124,17 +144,59 @@ func (t *story) change(ctx context.Context) error {
 	if !t.knows("charles@example.com") {
 		return fmt.Errorf("a person was deleted")
 	}
+	if err := t.shownOnGitLab(ctx, run, contactsync.CommitSuccess, "in step; 9 contacts"); err != nil {
+		return err
+	}
 	return t.say("   Mary was known at the desk and was added, Dorothy was created. Charles is no contact any more; the person stays.")
+}
+
+// shownOnGitLab shows what stands beside a commit, and what the badge says.
+func (t *story) shownOnGitLab(ctx context.Context, run contactsync.Run, state contactsync.CommitState, badge string) error {
+	status, err := t.status(ctx, run.Commit, sync.StatusName)
+	if err != nil {
+		return err
+	}
+	if status.State != string(state) {
+		return fmt.Errorf("the status of the commit should be %s, but is %s: %s", state, status.State, status.Description)
+	}
+	title, err := t.badge(ctx, badge)
+	if err != nil {
+		return err
+	}
+	return t.say("   GitLab, beside the commit: %s: %s\n   GitLab, the project's badge: %s", status.State, status.Description, title)
+}
+
+// quote shows a text that stands on GitLab.
+func (t *story) quote(where, text string) error {
+	var w strings.Builder
+	for line := range strings.Lines(text) {
+		w.WriteString("   | " + line)
+	}
+	return t.say("   %s:\n%s", where, w.String())
 }
 
 func (t *story) slip(ctx context.Context) error {
 	slip := strings.Replace(t.rendered(), "ada@example.com", "ada@example", 1)
+	slip = strings.Replace(slip, "email: emmy", "emial: emmy", 1)
 	run, err := t.playPush(ctx, "Tidy up", slip, contactsync.StatusFailed)
 	if err != nil {
 		return err
 	}
 	if run.Error.Class != contactsync.ClassEmailInvalid {
 		return fmt.Errorf("the error should be %s, but is %s", contactsync.ClassEmailInvalid, run.Error.Class)
+	}
+	note, err := t.commitNote(ctx, run.Commit)
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(note, "email: emmy@example.com") {
+		return fmt.Errorf("the note should give the corrected line, but is\n%s", note)
+	}
+	if err := t.quote("GitLab, a note on the commit", note); err != nil {
+		return err
+	}
+	if err := t.shownOnGitLab(ctx, run, contactsync.CommitFailed, "failed"); err != nil {
+		return err
 	}
 	return t.say("   A file with a mistake in it is not applied at all: nobody was removed.")
 }
