@@ -72,9 +72,13 @@ func core(token string) string {
 }
 
 // isWord reports whether a token is a word and nothing else: letters, marks and digits, with hyphens and apostrophes
-// between letters. What trackers take for an issue (T123, ABC-1, CU-abc) or a commit (7 hex digits) is none.
+// between letters. What trackers take for an issue (T123, ABC-1, CU-abc) or a commit (7 hex digits) is none, nor is what
+// begins an address.
 func isWord(token string) bool {
 	runes := []rune(core(token))
+	if strings.HasSuffix(strings.ToLower(string(runes)), "www") {
+		return false
+	}
 	letters, digits := 0, 0
 	for i, r := range runes {
 		switch {

@@ -30,7 +30,7 @@ var attacks = []string{
 	"/close", "x\n/close", "x\r\n/assign @root", "\u2028/close", "\u0085/merge", "/label ~bug", "\v/close", "\f/approve", "x\n\n/close\n\ny",
 	// Links and images.
 	"[x](https://example.org)", "![x](https://example.org/x.png)", "[x][1]", "[1]: https://example.org", "<https://example.org>", "https://example.org", "http://example.org/x?a=b&c=d",
-	"www.example.org", "ada@example.org", "mailto:ada@example.org", "xmpp:ada@example.org", "ftp://example.org", "![](x)", "!`x`", "[^1]", "[^1]: x", "[[_TOC_]]", "[TOC]",
+	"www.example.org", "www.", "ada@example.org", "mailto:ada@example.org", "xmpp:ada@example.org", "ftp://example.org", "![](x)", "!`x`", "[^1]", "[^1]: x", "[[_TOC_]]", "[TOC]",
 	"[[x|https://example.org]]", "<https://example.org|Example>", "javascript:alert(1)", "[x](javascript:alert(1))",
 	// HTML.
 	"<img src=https://example.org/x.png>", "<script>alert(1)</script>", "<b>x</b>", "<!-- x", "-->", "<details>", "</sub>", "&lt;b&gt;", "&amp;", "<svg onload=alert(1)>", "<pre>", "<?x", "<![CDATA[x]]>",
@@ -325,7 +325,7 @@ func TestValuesAreRead(t *testing.T) {
 		}
 		note, err := set.CommitNote(templates.CommitNoteData{Changed: []templates.NamedChange{{Action: "added", Name: given, Email: given}}})
 		cells := read(must(t, "note", note, err)).cells
-		reply, err := templates.Text(templates.OverLimit, templates.OverLimitData{Contacts: []templates.Contact{{Email: given}}})
+		reply, err := set.Text(templates.OverLimit, templates.OverLimitData{Contacts: []templates.Contact{{Email: given}}})
 		_, want, _ := strings.Cut(must(t, "reply", reply, err), "\n- <")
 		want = strings.NewReplacer("`", "'", "|", "¦").Replace(strings.TrimSuffix(want, ">"))
 		if len(cells) != 6 || cells[4] != want || cells[5] != want {

@@ -185,6 +185,7 @@ var hostile = []string{
 
 // A hostile name is a line of text like any other: it makes no line, and no placeholder of the desk.
 func TestHostileReplies(t *testing.T) {
+	set := embedded(t)
 	rapid.Check(t, func(t *rapid.T) {
 		value := rapid.OneOf(rapid.SampledFrom(hostile), rapid.String()).Draw(t, "value")
 		with := func(value string) map[templates.Reply]templates.Data {
@@ -197,11 +198,11 @@ func TestHostileReplies(t *testing.T) {
 			}
 		}
 		for reply, data := range with(value) {
-			got, err := templates.Text(reply, data)
+			got, err := set.Text(reply, data)
 			if err != nil {
 				t.Fatal(err)
 			}
-			benign, err := templates.Text(reply, with("x")[reply])
+			benign, err := set.Text(reply, with("x")[reply])
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -234,11 +235,11 @@ func checkReadable(t *rapid.T, text string) {
 func TestHostileGuide(t *testing.T) {
 	// Words that come nowhere else, so that they can be found again.
 	words := templates.GuideData{Organization: "xorganization", Name: "xname", File: "xfile", Branch: "xbranch"}
-	benign := guideOf(t, words)
+	benign, set := guideOf(t, words), embedded(t)
 	rapid.Check(t, func(t *rapid.T) {
 		value := rapid.OneOf(rapid.SampledFrom(hostile), rapid.String()).Draw(t, "value")
 		data := templates.GuideData{Organization: "x" + value, Name: value, File: "x" + value, Branch: "x" + value}
-		made, err := templates.Guide(data)
+		made, err := set.Guide(data)
 		if err != nil {
 			t.Fatal(err)
 		}
