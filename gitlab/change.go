@@ -90,6 +90,9 @@ func pages[T any](ctx context.Context, c *Client, of listing, more func([]T) boo
 		if err != nil {
 			return err
 		}
+		if page == nil { // the answer was "null"
+			return senseless("it is no list")
+		}
 		read += len(page)
 		if !more(page) {
 			return nil
@@ -160,7 +163,7 @@ func (c *Client) explainChange(ctx context.Context, response *gitlab.Response, e
 func (c *Client) explainReport(ctx context.Context, response *gitlab.Response, err error) error {
 	explained := c.explainSetup(ctx, response, err)
 	var classed *contactsync.Error
-	if !errors.As(explained, &classed) || !isJSON(response) || classed.Class == contactsync.ClassInvalidProjectID {
+	if ctx.Err() != nil || !isJSON(response) || !errors.As(explained, &classed) || classed.Class == contactsync.ClassInvalidProjectID {
 		return explained
 	}
 	switch status := response.StatusCode; {

@@ -523,6 +523,16 @@ func argument(t *testing.T, kind reflect.Type, number, project int64, position i
 		made.Set(reflect.ValueOf(wanted))
 	case kind == reflect.TypeFor[contactsync.NewHook]():
 		made.Set(reflect.ValueOf(contactsync.NewHook{URL: "https://example.com", Branch: "master"}))
+	case kind == reflect.TypeFor[contactsync.CommitStatus]():
+		made.Set(reflect.ValueOf(contactsync.CommitStatus{Commit: strings.Repeat("a", 40), State: contactsync.CommitSuccess}))
+	case kind == reflect.TypeFor[contactsync.Thread]():
+		made.Set(reflect.ValueOf(contactsync.Thread{Project: project, Request: number}))
+	case kind == reflect.TypeFor[contactsync.Note]():
+		made.Set(reflect.ValueOf(contactsync.Note{Discussion: "a", ID: number}))
+	case kind == reflect.TypeFor[contactsync.Badge]():
+		made.Set(reflect.ValueOf(contactsync.Badge{Name: "contacts"}))
+	case kind.Kind() == reflect.Bool:
+		made.SetBool(true)
 	case kind.Kind() == reflect.Int64 && position == 1:
 		made.SetInt(project)
 	case kind.Kind() == reflect.Int64:

@@ -156,6 +156,9 @@ func TestFindNotePages(t *testing.T) {
 	}
 	o.wantRequests(t, 3) // the fourth page is not needed
 
+	defer o.Inject(fake.Fault{Times: 1, Status: 200, Header: jsonHeader, Body: `null`})()
+	_, _, err = o.client.FindNote(t.Context(), thread)
+	wantClass(t, err, contactsync.ClassRepositoryUnreachable, "no list")
 	header := jsonHeader.Clone()
 	header.Set("X-Next-Page", "2")
 	header.Set("X-Total", "101")

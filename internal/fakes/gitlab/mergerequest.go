@@ -122,7 +122,7 @@ func (s *Server) follow(p *project, m *mergeRequest, source *project, head strin
 	ref := fmt.Sprintf("refs/merge-requests/%d/head", request.Number)
 	args := []string{"update-ref", ref, head}
 	if source != p {
-		args = []string{"fetch", "--quiet", source.dir, "+refs/heads/" + request.SourceBranch + ":" + ref}
+		args = []string{"fetch", "--quiet", source.dir, "+" + head + ":" + ref}
 	}
 	if _, err := s.run(nil, append([]string{"-C", p.dir}, args...)...); err != nil {
 		return fmt.Errorf("taking over merge request %d of project %d: %w", request.Number, p.ID, err)
