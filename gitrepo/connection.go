@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -187,7 +188,7 @@ func (c *connection) object(ctx context.Context, refs *packp.AdvRefs, hash plumb
 
 func (c *connection) request(refs *packp.AdvRefs, wants ...plumbing.Hash) *packp.UploadPackRequest {
 	request := packp.NewUploadPackRequestFromCapabilities(refs.Capabilities)
-	request.Wants = wants
+	request.Wants = slices.Clone(wants) // go-git sorts them in place
 	if refs.Capabilities.Supports(capability.NoProgress) {
 		// A flag without a value, which cannot be refused.
 		_ = request.Capabilities.Set(capability.NoProgress)
