@@ -93,6 +93,7 @@ type Overview struct {
 	SweepLeft     int64         // its projects that are still to be run
 	SweepEnded    time.Time     // when the last one that came to its end did
 	HooksDisabled int64
+	Notices       int64     // deliveries to operators that wait
 	Pruned        time.Time // when the last pruning ended
 }
 
@@ -126,6 +127,9 @@ func (s *Store) Overview(ctx context.Context) (Overview, error) {
 			return err
 		}
 		if err := tx.row(ctx, `SELECT COUNT(*) FROM hook WHERE disabled`).Scan(&overview.HooksDisabled); err != nil {
+			return err
+		}
+		if err := tx.row(ctx, `SELECT COUNT(*) FROM notice_delivery WHERE state = 'waiting'`).Scan(&overview.Notices); err != nil {
 			return err
 		}
 		overview.Pruned, err = lastDone(ctx, tx, ChorePrune)
