@@ -25,6 +25,7 @@ type Config struct {
 	Eligibility Eligibility `key:"eligibility"`
 	Replies     Replies     `key:"replies"`
 	Templates   Templates   `key:"templates"`
+	Notify      Notify      `key:"notify"`
 
 	origins  map[string]origin
 	warnings []Problem
@@ -154,6 +155,16 @@ type Replies struct {
 // Templates are the texts that are written into projects and tickets.
 type Templates struct {
 	Dir string `key:"dir" text:"Folder whose files replace the program's own texts: CONTACTS.md, intro.txt, not_qualified.txt, set_up.txt, removed.txt and over_limit.txt, those that are there. Relative to the working directory. Empty: none."`
+}
+
+// Notify is where operators are told what needs a person. The addresses are secrets: whoever has one can write there.
+type Notify struct {
+	Slack      []Secret `key:"slack" text:"Addresses of incoming webhooks of Slack."`
+	Mattermost []Secret `key:"mattermost" text:"Addresses of incoming webhooks of Mattermost."`
+	GoogleChat []Secret `key:"google_chat" text:"Addresses of incoming webhooks of Google Chat."`
+	JSON       []Secret `key:"json" text:"Addresses that are sent plain JSON."`
+	Ticket     string   `key:"ticket" text:"Number of a ticket at the desk that gets an internal note. Empty: none."`
+	Events     []string `key:"events" text:"What is told: held, quarantined, hook_disabled, credential_expires, sweep_held. None: all of it."`
 }
 
 // Default returns the configuration that holds without a file and without any variable.

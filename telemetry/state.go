@@ -25,8 +25,9 @@ type State struct {
 	SweepHeld         bool      // the sweep's removals wait for an approval
 	SweepLeft         int       // projects that the present sweep has still to sync
 
-	HooksDisabled int       // projects whose hook GitLab has disabled
-	LastPrune     time.Time // when what is older than the retention was last deleted
+	HooksDisabled  int       // projects whose hook GitLab has disabled
+	NoticesWaiting int       // messages to operators that are still to be sent
+	LastPrune      time.Time // when what is older than the retention was last deleted
 }
 
 // StateSource knows the state. It must return when the context ends.
@@ -62,6 +63,7 @@ var (
 	sweepHeld     = describe("contactsync_sweep_held", "1 while the removals of a sweep wait for an approval.")
 	sweepLeft     = describe("contactsync_sweep_projects_left", "Projects that the present sweep has still to sync.")
 	hooksDisabled = describe("contactsync_hooks_disabled", "Projects whose hook GitLab has disabled.")
+	waiting       = describe("contactsync_notices_waiting", "Messages to operators that are still to be sent, one for each target.")
 	pruned        = describe("contactsync_prune_last_timestamp_seconds", "When old history was last deleted; absent if it never was.")
 	deskPerMinute = describe("contactsync_desk_requests_per_minute", "Requests that contactsync may send to the desk in a minute.")
 	deskLeft      = describe("contactsync_desk_requests_left", "How many of them are left now.")
@@ -70,7 +72,7 @@ var (
 var (
 	stateMetrics = []*prometheus.Desc{
 		storeUp, stateAge, projects, heldChanges, queueDepth, queueOldest,
-		sweepStarted, sweepFinished, sweepHeld, sweepLeft, hooksDisabled, pruned,
+		sweepStarted, sweepFinished, sweepHeld, sweepLeft, hooksDisabled, waiting, pruned,
 	}
 	budgetMetrics = []*prometheus.Desc{deskPerMinute, deskLeft}
 )
@@ -132,6 +134,7 @@ func (c *stateCollector) Collect(into chan<- prometheus.Metric) {
 	send(sweepHeld, truth(s.SweepHeld))
 	send(sweepLeft, float64(s.SweepLeft))
 	send(hooksDisabled, float64(s.HooksDisabled))
+	send(waiting, float64(s.NoticesWaiting))
 	for _, t := range []struct {
 		desc *prometheus.Desc
 		at   time.Time
