@@ -106,9 +106,9 @@ func (s *Store) NoticesDue(ctx context.Context, target string, most int) (due []
 	return due, err
 }
 
-// TriedNotice remembers what became of a try to tell a target of a notice.
+// TriedNotice remembers what became of a try to tell a target of a notice. It needs no lease: what was told was told.
 func (s *Store) TriedNotice(ctx context.Context, key, target string, try NoticeTry) error {
-	return s.writeHeld(ctx, "remembering what was told to "+target, func(tx tx) error {
+	return s.write(ctx, "remembering what was told to "+target, func(tx tx) error {
 		_, err := tx.exec(ctx, `UPDATE notice_delivery SET state = $1, tries = tries + 1, next_at = $2, problem = $3,
 				began_at = CASE WHEN began_at = 0 THEN $4 ELSE began_at END
 			WHERE notice = $5 AND target = $6 AND state = 'waiting'`,

@@ -132,9 +132,9 @@ func TestSeriesAreThereBefore(t *testing.T) {
 		expect(t, series, map[string]float64{fmt.Sprintf(`contactsync_runs_total{class="%s",status="failed",trigger="hook"}`, info.Class): 0})
 	}
 	expect(t, series, map[string]float64{
-		`contactsync_runs_total{class="none",status="held",trigger="approval"}`: 0,
-		`contactsync_changes_total{action="remove",result="failed"}`:            0,
-		`contactsync_requests_total{system="desk"}`:                             0,
+		`contactsync_runs_total{class="none",status="held",trigger="approval"}`:     0,
+		`contactsync_changes_total{action="remove",result="failed"}`:                0,
+		`contactsync_requests_total{system="desk"}`:                                 0,
 		`contactsync_notices_total{event="held",result="given_up",target="ticket"}`: 0,
 	})
 	if _, ok := series["process_start_time_seconds"]; !ok {

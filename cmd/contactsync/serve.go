@@ -228,6 +228,9 @@ func (p *program) newWorker(d *daemon, forge *gitlab.Client, ended func(contacts
 		},
 		Log: d.log, Now: p.Now, Wait: outbound.Wait, Jitter: rand.Float64,
 	}
+	if options.Notices, err = p.newNotices(d, forge); err != nil {
+		return nil, err
+	}
 	switch {
 	case c.Schedule.Hooks == 0:
 	case c.Webhook.URL == "":
@@ -340,6 +343,7 @@ func (o overview) State(ctx context.Context) (telemetry.State, error) {
 		Quarantined: found.Projects[store.StateQuarantined],
 		HeldChanges: int(found.HeldChanges), OldestWaiting: found.OldestWaiting,
 		LastSweep: found.Sweep.Started, LastSweepFinished: found.SweepEnded, SweepHeld: found.Sweep.State == store.SweepHeld,
-		SweepLeft: int(found.SweepLeft), HooksDisabled: int(found.HooksDisabled), LastPrune: found.Pruned,
+		SweepLeft: int(found.SweepLeft), HooksDisabled: int(found.HooksDisabled),
+		NoticesWaiting: int(found.Notices), LastPrune: found.Pruned,
 	}, nil
 }
