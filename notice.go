@@ -8,7 +8,7 @@ const (
 	NoticeHeld              NoticeEvent = "held"               // changes wait for an approval
 	NoticeQuarantined       NoticeEvent = "quarantined"        // a project fails so often that it is hardly tried any more
 	NoticeHookDisabled      NoticeEvent = "hook_disabled"      // GitLab has disabled a hook, and could not be made to enable it
-	NoticeCredentialExpires NoticeEvent = "credential_expires" // a credential of ours is about to expire, or has
+	NoticeCredentialExpires NoticeEvent = "credential_expires" //nolint:gosec // an event: a credential of ours is about to expire, or has
 	NoticeSweepHeld         NoticeEvent = "sweep_held"         // the removals of a whole sweep wait for approvals
 )
 
