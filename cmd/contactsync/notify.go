@@ -12,7 +12,6 @@ import (
 
 	"contactsync"
 	"contactsync/config"
-	"contactsync/gitlab"
 	"contactsync/notify"
 	"contactsync/templates"
 	"contactsync/worker"
@@ -41,9 +40,6 @@ func noticeData(e notify.Event) templates.NoticeData {
 	}
 	return data
 }
-
-// ticketTarget is what the target is called that is a ticket.
-const ticketTarget = "ticket"
 
 // webhookTarget is a webhook as it is configured, with the name that everybody knows it by but its receiver.
 type webhookTarget struct {
@@ -144,8 +140,6 @@ func (c *credentials) list(ctx context.Context) []notify.Credential {
 	}
 }
 
-var _ tokenChecker = (*gitlab.Client)(nil)
-
 // notifyCheck tells who would be told, without telling anybody.
 func notifyCheck(c config.Notify) []check {
 	var names []string
@@ -153,7 +147,7 @@ func notifyCheck(c config.Notify) []check {
 		names = append(names, w.name)
 	}
 	if c.Ticket != "" {
-		names = append(names, ticketTarget+" "+c.Ticket)
+		names = append(names, "ticket "+c.Ticket)
 	}
 	if len(names) == 0 {
 		return nil
