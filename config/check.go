@@ -66,6 +66,9 @@ func judge(k key) (message, remedy string) {
 			return judgeMasterKeys(value)
 		}
 	case []string:
+		if k.path == "notify.events" {
+			return judgeEvents(value)
+		}
 		return judgeCriteria(value)
 	case []contactsync.Email:
 		for _, address := range value {
@@ -132,6 +135,10 @@ func judgeText(keyPath, value string) (message, remedy string) {
 		if number, invalid := strconv.Atoi(port); err != nil || invalid != nil || number < 0 || number > 65535 {
 			return "is no address to listen on", "Write host and port, such as 127.0.0.1:8080."
 		}
+	case "notify.ticket":
+		if number, err := strconv.ParseInt(value, 10, 64); value != "" && (err != nil || number <= 0 || strings.Trim(value, "0123456789") != "") {
+			return "is no number of a ticket", "Write the number that stands in the ticket's address at the desk."
+		}
 	case "schedule.resync":
 		if _, err := schedule.Parse(value); err != nil {
 			return err.Error(), `Write minute, hour, day, month and weekday, such as "17 3 * * *" for 03:17 UTC each day.`
@@ -144,6 +151,19 @@ func judgeText(keyPath, value string) (message, remedy string) {
 func judgeCriteria(criteria []string) (message, remedy string) {
 	if _, err := eligibility.NewPolicy(eligibility.DefaultSeats, criteria); err != nil {
 		return outbound.Clean(err.Error(), 300), "Write built-in names, or NAME: EXPRESSION; docs/eligibility.md lists facts and functions."
+	}
+	return "", ""
+}
+
+func judgeEvents(events []string) (message, remedy string) {
+	var known []string
+	for _, event := range contactsync.NoticeEvents() {
+		known = append(known, string(event))
+	}
+	for _, event := range events {
+		if !slices.Contains(known, event) {
+			return fmt.Sprintf("lists %q, which is no event", event), "The events are: " + strings.Join(known, ", ") + "."
+		}
 	}
 	return "", ""
 }
@@ -204,6 +224,9 @@ func judgeSecret(keyPath string, secret Secret) (message, remedy string) {
 	if text != strings.TrimSpace(text) || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return "begins or ends with blanks, or holds a line break", "Copy the secret again, without anything around it."
 	}
+	if strings.HasPrefix(keyPath, "notify.") {
+		return judgeTarget(text)
+	}
 	// https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md: 24 to 64 bytes.
 	if keyPath == "webhook.signing_token" {
 		encoded, ok := strings.CutPrefix(text, "whsec_")
@@ -211,6 +234,18 @@ func judgeSecret(keyPath string, secret Secret) (message, remedy string) {
 		if !ok || err != nil || len(raw) < 24 || len(raw) > 64 {
 			return "is no signing token", "Copy it from GitLab: whsec_ and the base64 form of 24 to 64 bytes."
 		}
+	}
+	return "", ""
+}
+
+// judgeTarget never repeats the address, which is a secret as a whole.
+func judgeTarget(text string) (message, remedy string) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Opaque != "" || u.Fragment != "":
+		return "is no address", "Copy the webhook's address again, in full: it begins with https://."
+	case !outbound.Secure(u):
+		return "must begin with https://", "Plain http:// is taken for this machine alone (127.0.0.1, ::1, localhost)."
 	}
 	return "", ""
 }

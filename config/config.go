@@ -26,6 +26,7 @@ type Config struct {
 	Replies     Replies     `key:"replies"`
 	Report      Report      `key:"report"`
 	Templates   Templates   `key:"templates"`
+	Notify      Notify      `key:"notify"`
 
 	origins  map[string]origin
 	warnings []Problem
@@ -167,6 +168,16 @@ type Report struct {
 // Templates are the texts that are written into projects and tickets, and about commits, merge requests and what waits.
 type Templates struct {
 	Dir string `key:"dir" text:"Folder whose files replace the program's own texts: CONTACTS.md, intro.txt, not_qualified.txt, set_up.txt, removed.txt, over_limit.txt, status.txt, commit_note.md, request_note.md, badge.svg, notice.txt, notice_slack.json, notice_mattermost.json, notice_google_chat.json and notice_json.json, those that are there. Relative to the working directory. Empty: none."`
+}
+
+// Notify is where operators are told what needs a person. The addresses are secrets: whoever has one can write there.
+type Notify struct {
+	Slack      []Secret `key:"slack" text:"Addresses of incoming webhooks of Slack."`
+	Mattermost []Secret `key:"mattermost" text:"Addresses of incoming webhooks of Mattermost."`
+	GoogleChat []Secret `key:"google_chat" text:"Addresses of incoming webhooks of Google Chat."`
+	JSON       []Secret `key:"json" text:"Addresses that are sent plain JSON."`
+	Ticket     string   `key:"ticket" text:"Number of a ticket at the desk that gets an internal note. Empty: none."`
+	Events     []string `key:"events" text:"What is told: held, quarantined, hook_disabled, credential_expires, sweep_held. None: all of it."`
 }
 
 // Default returns the configuration that holds without a file and without any variable.

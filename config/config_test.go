@@ -192,6 +192,12 @@ var other = map[string]string{
 	"report.badge_synced":                      "https://example.com/good.svg",
 	"report.badge_failed":                      "https://example.com/bad.svg",
 	"templates.dir":                            "texts",
+	"notify.slack":                             "https://hooks.slack.com/services/sesame",
+	"notify.mattermost":                        "https://chat.example.com/hooks/sesame",
+	"notify.google_chat":                       "https://chat.googleapis.com/v1/spaces/x/messages?key=sesame&token=sesame",
+	"notify.json":                              "http://127.0.0.1:9000/sesame",
+	"notify.ticket":                            "42",
+	"notify.events":                            "sweep_held",
 }
 
 // inFile writes a path as nested keys.
@@ -313,7 +319,8 @@ func TestExample(t *testing.T) {
 	// With the comments taken off, the secrets are where they belong.
 	uncommented := strings.NewReplacer("# token: glpat-…", "token: glpat-…", "# client_secret:", "client_secret:", "# email:", "email:",
 		"# token: …", "token: …", "# signing_token: whsec_…", "signing_token: "+other["webhook.signing_token"],
-		"# trigger_token:", "trigger_token:", `# master_key: "1:…"`, "master_key: "+other["webhook.master_key"]).Replace(string(config.Example()))
+		"# trigger_token:", "trigger_token:", `# master_key: "1:…"`, "master_key: "+other["webhook.master_key"],
+		"# slack:", "slack:", "# mattermost:", "mattermost:", "# google_chat:", "google_chat:", "# json:", "json:").Replace(string(config.Example()))
 	c = mustLoad(t, uncommented)
 	if missing := c.Missing(config.ForServe); len(missing) != 0 {
 		t.Errorf("missing: %v", missing)
@@ -427,10 +434,10 @@ func TestProblems(t *testing.T) {
 		"unknown key":             {"gitlab:\n  ulr: x\n", nil, []string{f + ":2: gitlab.ulr is no key that contactsync knows. Did you mean url?"}},
 		"unknown key at top":      {"zendesc: {}\n", nil, []string{f + ":1: zendesc is no key that contactsync knows. Did you mean zendesk?"}},
 		"unknown, far off":        {"limits:\n  unrelated: 1\n", nil, []string{f + ":2: limits.unrelated is no key that contactsync knows. Known here: contacts_without_project, contacts_with_project, maintainers."}},
-		"odd key":                 {"\"a\\nb\": 1\n", nil, []string{f + `:1: "a\nb" is no key that contactsync knows. Known here: gitlab, desk, zendesk, store, webhook, sync, limits, schedule, sweep, serve, retention, eligibility, replies, report, templates.`}},
+		"odd key":                 {"\"a\\nb\": 1\n", nil, []string{f + `:1: "a\nb" is no key that contactsync knows. Known here: gitlab, desk, zendesk, store, webhook, sync, limits, schedule, sweep, serve, retention, eligibility, replies, report, templates, notify.`}},
 		"duplicate key":           {"desk: zendesk\nstore: sqlite:x\ndesk: zendesk\n", nil, []string{f + ":3: desk is given twice, first in line 1. Delete one of them."}},
 		"no group":                {"gitlab: https://gitlab.com\n", nil, []string{f + ":1: gitlab must be a set of keys. The keys are: url, token, token_file, group, template_project, branch, file, deletion_days."}},
-		"list at top":             {"- gitlab\n", nil, []string{f + ":1: must be a set of keys. The keys are: gitlab, desk, zendesk, store, webhook, sync, limits, schedule, sweep, serve, retention, eligibility, replies, report, templates."}},
+		"list at top":             {"- gitlab\n", nil, []string{f + ":1: must be a set of keys. The keys are: gitlab, desk, zendesk, store, webhook, sync, limits, schedule, sweep, serve, retention, eligibility, replies, report, templates, notify."}},
 		"second document":         {"desk: zendesk\n---\ndesk: zendesk\n", nil, []string{f + ":2: holds a second document. Delete the line --- and what follows it."}},
 		"not YAML":                {"desk: [\n", nil, []string{f + ":1: is not YAML: did not find expected node content. Mend that line; texts with special characters go between quotes."}},
 		"alias":                   {"gitlab: {branch: &b main}\nzendesk: {bulk: *b}\n", nil, []string{f + ":1: gitlab.branch uses an anchor or an alias. Write the value itself; one that begins with & or * goes between quotes.", f + ":2: zendesk.bulk uses an anchor or an alias. Write the value itself; one that begins with & or * goes between quotes."}},
@@ -487,6 +494,10 @@ func TestProblems(t *testing.T) {
 		"master key short":        {"webhook: {master_key: '7:c2VzYW1l'}\n", nil, []string{f + ":1: webhook.master_key has no key of at least 32 bytes in base64 under the number 7. Make one with: openssl rand -base64 32."}},
 		"master key hex":          {"webhook: {master_key: '7:sesame-0123456789abcdef0123456789abcdef0123456789abcdef'}\n", nil, []string{f + ":1: webhook.master_key has no key of at least 32 bytes in base64 under the number 7. Make one with: openssl rand -base64 32."}},
 		"master keys alike":       {"webhook:\n  master_key: ['" + other["webhook.master_key"] + "', '1:sesame']\n", nil, []string{f + ":2: webhook.master_key has two keys with the number 1. Give a new key a number that none had before."}},
+		"target in the open":      {"notify: {slack: 'http://hooks.example.com/sesame'}\n", nil, []string{f + ":1: notify.slack must begin with https://. Plain http:// is taken for this machine alone (127.0.0.1, ::1, localhost)."}},
+		"no target":               {"notify: {json: sesame}\n", nil, []string{f + ":1: notify.json is no address. Copy the webhook's address again, in full: it begins with https://."}},
+		"no ticket":               {"notify: {ticket: '+42'}\n", nil, []string{f + ":1: notify.ticket is no number of a ticket. Write the number that stands in the ticket's address at the desk."}},
+		"no event":                {"notify: {events: [held, lunch]}\n", nil, []string{f + `:1: notify.events lists "lunch", which is no event. The events are: held, quarantined, hook_disabled, credential_expires, sweep_held.`}},
 		"secret twice in file":    {"gitlab: {token: sesame, token_file: x}\n", nil, []string{f + ":1: gitlab.token is given twice: as gitlab.token and as gitlab.token_file. Delete one of them."}},
 		"secret twice in environment": {"", []string{"CONTACTSYNC_GITLAB_TOKEN=sesame", "CONTACTSYNC_GITLAB_TOKEN_FILE=x"},
 			[]string{"CONTACTSYNC_GITLAB_TOKEN_FILE: is given twice: as CONTACTSYNC_GITLAB_TOKEN and as CONTACTSYNC_GITLAB_TOKEN_FILE. Delete one of them."}},

@@ -210,6 +210,37 @@ func TestEligibility(t *testing.T) {
 	}
 }
 
+// Every event and every target of notifications is explained, and the example is a configuration.
+func TestNotifications(t *testing.T) {
+	const name = "docs/notifications.md"
+	page := read(t, name)
+	for _, event := range contactsync.NoticeEvents() {
+		if !strings.Contains(page, fmt.Sprintf("\n| `%s` | ", event)) {
+			t.Errorf("%s does not explain %s", name, event)
+		}
+	}
+	dir := t.TempDir()
+	for _, key := range config.Reference() {
+		short, ours := strings.CutPrefix(key.Path, "notify.")
+		if ours && short != "events" && !strings.Contains(page, fmt.Sprintf("\n| `%s` | ", key.Path)) {
+			t.Errorf("%s does not explain %s", name, key.Path)
+		}
+	}
+	example := examples(page)[0]
+	for _, secret := range regexp.MustCompile(`_file: (\S+)`).FindAllStringSubmatch(example, -1) {
+		example = strings.Replace(example, secret[1], filepath.Base(secret[1]), 1)
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(secret[1])), []byte("https://chat.example.com/hooks/secret\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, config.FileName), []byte(example), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := config.Load(config.Sources{Dir: dir}); err != nil || len(c.Notify.Slack) != 1 || len(c.Notify.Events) != 2 {
+		t.Errorf("the example is %+v, %v", c.Notify, err)
+	}
+}
+
 // Every check of doctor is explained, in the order in which it tells them, and no other.
 func TestDoctorChecks(t *testing.T) {
 	var want, listed []string

@@ -40,10 +40,16 @@ func (s *Store) HooksToLookAt(ctx context.Context, since time.Time, most int) ([
 // SaveHook remembers what was seen of a hook.
 func (s *Store) SaveHook(ctx context.Context, hook Hook) error {
 	return s.write(ctx, fmt.Sprintf("remembering the hook of project %d", hook.Project), func(tx tx) error {
-		_, err := tx.exec(ctx, `INSERT INTO hook (project, looked_at, seen_at, failed_event, disabled, problem) VALUES ($1, $2, $3, $4, $5, $6)
+		var disabled int64
+		if hook.Disabled {
+			disabled = millis(hook.Looked)
+		}
+		_, err := tx.exec(ctx, `INSERT INTO hook (project, looked_at, seen_at, failed_event, disabled, problem, disabled_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7)
 			ON CONFLICT (project) DO UPDATE SET looked_at = excluded.looked_at, seen_at = excluded.seen_at, failed_event = excluded.failed_event,
-			disabled = excluded.disabled, problem = excluded.problem`,
-			hook.Project, millis(hook.Looked), millis(hook.Seen), hook.FailedEvent, hook.Disabled, hook.Problem)
+			disabled = excluded.disabled, problem = excluded.problem,
+			disabled_at = CASE WHEN hook.disabled AND excluded.disabled THEN hook.disabled_at ELSE excluded.disabled_at END`,
+			hook.Project, millis(hook.Looked), millis(hook.Seen), hook.FailedEvent, hook.Disabled, hook.Problem, disabled)
 		return err
 	})
 }

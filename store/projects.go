@@ -95,6 +95,7 @@ type Overview struct {
 	HooksDisabled int64
 	Reports       int64     // that are still to be told on the forge, or are tried again
 	ReportsLost   int64     // that were given up, and of which nothing was told since
+	Notices       int64     // deliveries to operators that wait
 	Pruned        time.Time // when the last pruning ended
 }
 
@@ -128,6 +129,9 @@ func (s *Store) Overview(ctx context.Context) (Overview, error) {
 			return err
 		}
 		if err := tx.row(ctx, `SELECT COUNT(*) FROM hook WHERE disabled`).Scan(&overview.HooksDisabled); err != nil {
+			return err
+		}
+		if err := tx.row(ctx, `SELECT COUNT(*) FROM notice_delivery WHERE state = 'waiting'`).Scan(&overview.Notices); err != nil {
 			return err
 		}
 		if err := tx.row(ctx, `SELECT COALESCE(SUM(CASE WHEN wanted > done OR retry_at > 0 THEN 1 ELSE 0 END), 0),

@@ -10,7 +10,7 @@ import (
 // Retention is for how long things are kept; zero keeps them for ever.
 type Retention struct {
 	Deliveries time.Duration
-	Runs       time.Duration // runs that changed nothing, and had nothing to change; and what was told on the forge
+	Runs       time.Duration // runs that changed nothing, and had nothing to change; sweeps; what was told on the forge, and to operators
 	Audit      time.Duration // runs with changes or conflicts, approvals, verdicts of eligibility, and procedures that are done
 }
 
@@ -41,6 +41,7 @@ func (s *Store) Prune(ctx context.Context, keep Retention) (deleted int64, err e
 		{keep.Runs, `DELETE FROM sweep_project WHERE (sweep, project) IN (SELECT p.sweep, p.project FROM sweep_project p
 			JOIN sweep w ON w.id = p.sweep WHERE w.finished_at > 0 AND w.finished_at < $1 LIMIT $2)`},
 		{keep.Runs, `DELETE FROM sweep WHERE id IN (SELECT w.id FROM sweep w WHERE w.finished_at > 0 AND w.finished_at < $1 LIMIT $2)`},
+		{keep.Runs, `DELETE FROM notice WHERE key IN (SELECT n.key FROM notice n WHERE n.seen_at < $1 LIMIT $2)`},
 	} {
 		if old.keep <= 0 {
 			continue

@@ -152,10 +152,12 @@ const (
 	ChoreJudge = "judge" // all of them are through: decide about the removals
 	ChoreHooks = "hooks" // look for deliveries that never arrived
 	ChorePrune = "prune" // delete what is too old
+	// ChoreNotices tells operators what needs a person.
+	ChoreNotices = "notices"
 )
 
 // Chores are all of them, in the order of their leases.
-var Chores = []string{ChoreSweep, ChoreJudge, ChoreHooks, ChorePrune}
+var Chores = []string{ChoreSweep, ChoreJudge, ChoreHooks, ChorePrune, ChoreNotices}
 
 // lease is the number under which a job is held while it is worked on: the project's, or one below zero for a chore and
 // for what is told about a project.

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"net/http"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -32,6 +33,7 @@ type Metrics struct {
 	changes    *prometheus.CounterVec
 	conflicts  *prometheus.CounterVec
 	reports    *prometheus.CounterVec
+	notices    *prometheus.CounterVec
 	state      stateCollector
 	budget     budgetCollector
 }
@@ -66,13 +68,15 @@ func NewMetrics(build Build, now func() time.Time) *Metrics {
 			"Contacts that runs could not apply as they are written, by class.", "class"),
 		reports: counter("contactsync_reports_total",
 			"Times that people on GitLab were told about a run or a merge request, by what became of it: told, or failed and tried again or given up.", "about", "result"),
+		notices: counter("contactsync_notices_total",
+			"Tries to tell operators what needs a person, by event, kind of target and what became of it.", "event", "target", "result"),
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "contactsync_build_info", Help: "Which program it is; always 1.",
 		ConstLabels: prometheus.Labels{"version": build.Version, "revision": build.Revision, "goversion": runtime.Version()},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.deliveries, m.runs, m.durations, m.steps, m.requests, m.changes, m.conflicts, m.reports, &m.state, &m.budget, info,
+	m.registry.MustRegister(m.deliveries, m.runs, m.durations, m.steps, m.requests, m.changes, m.conflicts, m.reports, m.notices, &m.state, &m.budget, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.begin()
 	return m
@@ -107,6 +111,11 @@ func (m *Metrics) begin() {
 			m.reports.WithLabelValues(about, result)
 		}
 	}
+	for _, event := range contactsync.NoticeEvents() {
+		for _, target := range noticeTargets {
+			m.notices.WithLabelValues(string(event), target, "given_up")
+		}
+	}
 	m.countRequests(contactsync.Requests{})
 }
 
@@ -114,6 +123,13 @@ func (m *Metrics) begin() {
 // receiver, as words.go lists them.
 func (m *Metrics) Answered(address, answer string) {
 	m.deliveries.WithLabelValues(known(address, addresses), known(answer, answers)).Inc()
+}
+
+// NoticeTried counts a try to tell a target of an event: sent, failed and to be tried again, or given_up. Of the target's
+// name only what stands before "#" counts.
+func (m *Metrics) NoticeTried(event contactsync.NoticeEvent, target, result string) {
+	kind, _, _ := strings.Cut(target, "#")
+	m.notices.WithLabelValues(known(event, contactsync.NoticeEvents()), known(kind, noticeTargets), known(result, noticeResults)).Inc()
 }
 
 // RunFinished counts a run that ended, and what it did.

@@ -132,9 +132,10 @@ func TestSeriesAreThereBefore(t *testing.T) {
 		expect(t, series, map[string]float64{fmt.Sprintf(`contactsync_runs_total{class="%s",status="failed",trigger="hook"}`, info.Class): 0})
 	}
 	expect(t, series, map[string]float64{
-		`contactsync_runs_total{class="none",status="held",trigger="approval"}`: 0,
-		`contactsync_changes_total{action="remove",result="failed"}`:            0,
-		`contactsync_requests_total{system="desk"}`:                             0,
+		`contactsync_runs_total{class="none",status="held",trigger="approval"}`:     0,
+		`contactsync_changes_total{action="remove",result="failed"}`:                0,
+		`contactsync_requests_total{system="desk"}`:                                 0,
+		`contactsync_notices_total{event="held",result="given_up",target="ticket"}`: 0,
 	})
 	if _, ok := series["process_start_time_seconds"]; !ok {
 		t.Error("the process says nothing of itself")
@@ -146,6 +147,24 @@ func TestSeriesAreThereBefore(t *testing.T) {
 		if strings.HasPrefix(name, "contactsync_build_info{") && (value != 1 || !strings.Contains(name, `revision="abc",version="v1.2.3"`)) {
 			t.Errorf("%s %v", name, value)
 		}
+	}
+}
+
+// What operators were told is counted by event and kind of target, and never by a name that somebody gave.
+func TestNotices(t *testing.T) {
+	m := newMetrics()
+	for _, target := range []string{"slack#1", "slack#2", "https://hooks.example.com/s3cret"} {
+		m.NoticeTried(contactsync.NoticeHeld, target, "sent")
+	}
+	m.NoticeTried("lunch", "ticket", "eaten")
+	series := scrape(t, m)
+	expect(t, series, map[string]float64{
+		`contactsync_notices_total{event="held",result="sent",target="slack"}`:    2,
+		`contactsync_notices_total{event="held",result="sent",target="other"}`:    1,
+		`contactsync_notices_total{event="other",result="other",target="ticket"}`: 1,
+	})
+	if total := sum(series, "contactsync_notices_total"); total != 4 {
+		t.Errorf("%v tries are counted", total)
 	}
 }
 
@@ -215,7 +234,7 @@ func TestState(t *testing.T) {
 	source.err = nil
 	source.state = telemetry.State{
 		Waiting: 1, Running: 2, Retrying: 3, Held: 4, Quarantined: 5, HeldChanges: 6, OldestWaiting: 90 * time.Second,
-		LastSweep: time.Unix(1000, 500e6), SweepHeld: true, SweepLeft: 7, HooksDisabled: 8, LastPrune: time.Unix(3000, 0),
+		LastSweep: time.Unix(1000, 500e6), SweepHeld: true, SweepLeft: 7, HooksDisabled: 8, NoticesWaiting: 9, LastPrune: time.Unix(3000, 0),
 	}
 	good := map[string]float64{
 		`contactsync_projects{state="waiting"}`:            1,
@@ -230,6 +249,7 @@ func TestState(t *testing.T) {
 		"contactsync_sweep_held":                           1,
 		"contactsync_sweep_projects_left":                  7,
 		"contactsync_hooks_disabled":                       8,
+		"contactsync_notices_waiting":                      9,
 		"contactsync_prune_last_timestamp_seconds":         3000,
 	}
 	series = scrape(t, m)
@@ -277,6 +297,7 @@ func TestMetricsLint(t *testing.T) {
 	m.RunFinished(contactsync.Run{Status: contactsync.StatusPlanned, Conflicts: []contactsync.Conflict{{}}})
 	m.ReadState(&state{state: telemetry.State{LastSweep: time.Unix(1, 0), LastSweepFinished: time.Unix(1, 0), LastPrune: time.Unix(1, 0)}})
 	m.ReadBudget(budget{})
+	m.NoticeTried(contactsync.NoticeHeld, "ticket", "sent")
 	server := httptest.NewServer(m.Handler())
 	defer server.Close()
 	answer, err := http.Get(server.URL)

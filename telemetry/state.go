@@ -25,10 +25,11 @@ type State struct {
 	SweepHeld         bool      // the sweep's removals wait for an approval
 	SweepLeft         int       // projects that the present sweep has still to sync
 
-	HooksDisabled int       // projects whose hook GitLab has disabled
-	Reports       int       // what is still to be told on GitLab, or is tried again
-	ReportsLost   int       // what was given up, and of which nothing was told since
-	LastPrune     time.Time // when what is older than the retention was last deleted
+	HooksDisabled  int       // projects whose hook GitLab has disabled
+	Reports        int       // what is still to be told on GitLab, or is tried again
+	ReportsLost    int       // what was given up, and of which nothing was told since
+	LastPrune      time.Time // when what is older than the retention was last deleted
+	NoticesWaiting int       // messages to operators that are still to be sent
 }
 
 // StateSource knows the state. It must return when the context ends.
@@ -66,6 +67,7 @@ var (
 	hooksDisabled = describe("contactsync_hooks_disabled", "Projects whose hook GitLab has disabled.")
 	reportsWait   = describe("contactsync_reports_waiting", "Runs and merge requests about which people on GitLab are still to be told.")
 	reportsLost   = describe("contactsync_reports_given_up", "Projects and merge requests about which people on GitLab could not be told, and were not since.")
+	waiting       = describe("contactsync_notices_waiting", "Messages to operators that are still to be sent, one for each target.")
 	pruned        = describe("contactsync_prune_last_timestamp_seconds", "When old history was last deleted; absent if it never was.")
 	deskPerMinute = describe("contactsync_desk_requests_per_minute", "Requests that contactsync may send to the desk in a minute.")
 	deskLeft      = describe("contactsync_desk_requests_left", "How many of them are left now.")
@@ -74,7 +76,7 @@ var (
 var (
 	stateMetrics = []*prometheus.Desc{
 		storeUp, stateAge, projects, heldChanges, queueDepth, queueOldest,
-		sweepStarted, sweepFinished, sweepHeld, sweepLeft, hooksDisabled, reportsWait, reportsLost, pruned,
+		sweepStarted, sweepFinished, sweepHeld, sweepLeft, hooksDisabled, reportsWait, reportsLost, waiting, pruned,
 	}
 	budgetMetrics = []*prometheus.Desc{deskPerMinute, deskLeft}
 )
@@ -138,6 +140,7 @@ func (c *stateCollector) Collect(into chan<- prometheus.Metric) {
 	send(hooksDisabled, float64(s.HooksDisabled))
 	send(reportsWait, float64(s.Reports))
 	send(reportsLost, float64(s.ReportsLost))
+	send(waiting, float64(s.NoticesWaiting))
 	for _, t := range []struct {
 		desc *prometheus.Desc
 		at   time.Time

@@ -16,6 +16,10 @@ var (
 	answers   = []string{
 		"accepted", "joined", "ignored", "refused", "unauthorized", "invalid", "too_large", "timeout", "aborted", "unavailable",
 	}
+	// Of telling operators: the kinds of targets, and what becomes of a try.
+	noticeTargets = []string{"slack", "mattermost", "google_chat", "json", "ticket"}
+	noticeResults = []string{"sent", "failed", "given_up"}
+
 	statuses = []contactsync.Status{
 		contactsync.StatusSucceeded, contactsync.StatusUnchanged, contactsync.StatusPartial, contactsync.StatusHeld,
 		contactsync.StatusFailed, contactsync.StatusPlanned, contactsync.StatusRunning,

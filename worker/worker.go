@@ -1,5 +1,5 @@
 // Package worker does by itself what a person would do with contactsync sync: it takes jobs from the store's queue, runs
-// the pipeline, keeps the schedule, and looks after hooks that failed.
+// the pipeline, keeps the schedule, looks after hooks that failed, and tells operators what needs a person.
 package worker
 
 import (
@@ -45,6 +45,8 @@ type Options struct {
 	// request is 0 for runs.
 	Teller   Teller
 	Reported func(ctx context.Context, project, request int64, err error, used contactsync.Requests)
+	// Notices is who is told what needs a person; nil tells nobody.
+	Notices *Notices
 
 	// Watch returns what follows a run, of which id, project and trigger are known, and the context that it is to have;
 	// nil follows none.
@@ -197,6 +199,8 @@ func (w *Worker) chore(ctx context.Context, name string) error {
 		store.ChoreJudge: w.judgeSweep,
 		store.ChoreHooks: w.lookAtHooks,
 		store.ChorePrune: w.prune,
+
+		store.ChoreNotices: w.tellOperators,
 	}[name]
 	if !known {
 		return fmt.Errorf("there is no chore %q in this version", name)
@@ -250,7 +254,7 @@ func (w *Worker) beatOnce(ctx context.Context, nudged *time.Time) error {
 		return err
 	}
 	*nudged = now
-	return errors.Join(err, w.Store.NudgeSweep(ctx), w.askForPruning(ctx), w.askForHooks(ctx))
+	return errors.Join(err, w.Store.NudgeSweep(ctx), w.askForPruning(ctx), w.askForHooks(ctx), w.askForNotices(ctx))
 }
 
 func (w *Worker) askForPruning(ctx context.Context) error {

@@ -225,6 +225,12 @@ func TestAPITokenWarns(t *testing.T) {
 	if len(warnings) != 1 || !strings.Contains(warnings[0], "2027-04-30") || strings.Contains(warnings[0], agentToken) {
 		t.Errorf("warnings %q", warnings)
 	}
+	if end := desk.CredentialsEnd(); end != "2027-04-30" {
+		t.Errorf("the credentials end on %q", end)
+	}
+	if end := w.desk().CredentialsEnd(); end != "" {
+		t.Errorf("an OAuth client ends on %q", end)
+	}
 }
 
 // Credentials go to the configured address alone: a redirect is an error that names where it leads.

@@ -94,6 +94,7 @@ type Desk struct {
 	now          func() time.Time
 	wait         func(context.Context, time.Duration) error
 	patience     time.Duration
+	ends         contactsync.Date // see CredentialsEnd
 
 	bulkRefused atomic.Bool  // users/create_many answered 403
 	noSideLoad  atomic.Bool  // include=users is not answered on an organization's memberships
@@ -157,6 +158,7 @@ func New(o Options) (*Desk, error) {
 		timeout: cmp.Or(o.Timeout, DefaultTimeout),
 		agent:   cmp.Or(o.UserAgent, "contactsync"),
 	}
+	var ends contactsync.Date
 	switch {
 	case o.ClientID != "" && o.ClientSecret != "":
 		credentials := newClientCredentials(base, o.ClientID, o.ClientSecret, o.Now)
@@ -166,6 +168,7 @@ func New(o Options) (*Desk, error) {
 		value := authorization(api.NewAPITokenCredential(o.Email, o.Token))
 		t.sign = func(context.Context) (string, error) { return value, nil }
 		t.forget = func(context.Context, string) bool { return false }
+		ends = legacyEnd
 		if o.Warn != nil {
 			o.Warn("signing in to Zendesk with an API token: Zendesk retires API tokens on " + legacyEnd +
 				"; use an OAuth client (zendesk.client_id, zendesk.client_secret)")
@@ -191,6 +194,7 @@ func New(o Options) (*Desk, error) {
 		now:          o.Now,
 		wait:         o.Wait,
 		patience:     cmp.Or(o.Patience, DefaultPatience),
+		ends:         ends,
 	}
 	d.words.Store(queryWords)
 	d.index.turn = make(chan struct{}, 1)
@@ -211,6 +215,10 @@ func (d *Desk) Check(ctx context.Context) error {
 	_, err := d.readMultiple(ctx)
 	return err
 }
+
+// CredentialsEnd returns the day on which the kind of credentials that the desk was made with stops working; "" for
+// never.
+func (d *Desk) CredentialsEnd() contactsync.Date { return d.ends }
 
 // Budget returns how many requests a minute contactsync may send to the account, and how many it may send now: for
 // people who watch, since it has changed by the time that it is read.

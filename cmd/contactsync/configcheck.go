@@ -41,7 +41,8 @@ func (p *program) configCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Checks configuration and credentials",
 		Long: `Names everything that is missing or wrong in the configuration at once. When nothing is, it tries the store, the
-token of GitLab, with its scopes and its expiry, and the credentials of the desk.
+token of GitLab, with its scopes and its expiry, and the credentials of the desk. Who is told what needs a person is
+listed; "contactsync notify test" tries it.
 
 Exit status: 0 all is well, 1 something did not work when it was tried, 2 the configuration is wrong.`,
 		Example: `  contactsync config check
@@ -99,7 +100,8 @@ func (p *program) tryAll(ctx context.Context, settings config.Config, watch *pro
 	watch.Step("trying GitLab")
 	detail, err := p.checkToken(ctx, forge)
 	watch.Step("trying the desk")
-	return append([]check{tried("store", "can be written", storing), tried("gitlab", detail, err), tried("zendesk", "lets us in", desk.Check(ctx))}, webhookCheck(settings)...), nil
+	checks := []check{tried("store", "can be written", storing), tried("gitlab", detail, err), tried("zendesk", "lets us in", desk.Check(ctx))}
+	return append(append(checks, webhookCheck(settings)...), notifyCheck(settings.Notify)...), nil
 }
 
 // webhookCheck tells what the service would still need. It is nothing wrong where nobody means to run it.

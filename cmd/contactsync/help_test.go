@@ -32,7 +32,7 @@ func TestHelp(t *testing.T) {
 		}
 		return count
 	}
-	if count := explain(); count != 21 {
-		t.Errorf("%d commands explain themselves, want 21", count)
+	if count := explain(); count != 23 {
+		t.Errorf("%d commands explain themselves, want 23", count)
 	}
 }

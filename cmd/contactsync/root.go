@@ -79,7 +79,7 @@ contacts not applied), 4 held (changes wait for approval), 5 "plan --exit-code" 
 	root.AddCommand(
 		p.demoCommand(), p.serveCommand(), p.lintCommand(), p.planCommand(), p.syncCommand(), p.approveCommand(), p.runsCommand(),
 		p.exportCommand(), p.importCommand(), p.eligibilityCommand(), p.setupCommand(), p.doctorCommand(), p.auditCommand(),
-		p.removeCommand(), p.configCommand(), p.versionCommand(), completionCommand(),
+		p.removeCommand(), p.configCommand(), p.notifyCommand(), p.versionCommand(), completionCommand(),
 	)
 	return root
 }

@@ -257,6 +257,9 @@ func (p *program) newWorker(d *daemon, forge *gitlab.Client, audience audience) 
 	if d.teller != nil { // a nil teller in the interface would be one
 		options.Teller = d.teller
 	}
+	if options.Notices, err = p.newNotices(d, forge); err != nil {
+		return nil, err
+	}
 	switch {
 	case c.Schedule.Hooks == 0:
 	case c.Webhook.URL == "":
@@ -373,6 +376,6 @@ func (o overview) State(ctx context.Context) (telemetry.State, error) {
 		Quarantined: found.Projects[store.StateQuarantined],
 		HeldChanges: int(found.HeldChanges), OldestWaiting: found.OldestWaiting,
 		LastSweep: found.Sweep.Started, LastSweepFinished: found.SweepEnded, SweepHeld: found.Sweep.State == store.SweepHeld,
-		SweepLeft: int(found.SweepLeft), Reports: int(found.Reports), ReportsLost: int(found.ReportsLost), HooksDisabled: int(found.HooksDisabled), LastPrune: found.Pruned,
+		SweepLeft: int(found.SweepLeft), Reports: int(found.Reports), ReportsLost: int(found.ReportsLost), HooksDisabled: int(found.HooksDisabled), NoticesWaiting: int(found.Notices), LastPrune: found.Pruned,
 	}, nil
 }

@@ -93,9 +93,13 @@ func newWorldOf(t testing.TB, forge *fakegitlab.Server, options fakezendesk.Opti
 }
 
 // newForge starts a GitLab with one project, whose repository is empty.
-func newForge(t testing.TB) *fakegitlab.Server {
+func newForge(t testing.TB, change ...func(*fakegitlab.Options)) *fakegitlab.Server {
 	t.Helper()
-	forge, err := fakegitlab.New(fakegitlab.Options{Dir: t.TempDir(), Token: token})
+	options := fakegitlab.Options{Dir: t.TempDir(), Token: token}
+	for _, c := range change {
+		c(&options)
+	}
+	forge, err := fakegitlab.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
