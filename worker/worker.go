@@ -155,7 +155,7 @@ func (w *Worker) do(ctx context.Context, job store.Job) error {
 	case store.KindResync:
 		return w.resync(ctx, job)
 	case store.KindReport:
-		return w.tell(ctx, job)
+		return w.report(ctx, job)
 	default:
 		// A chore may wait for minutes, and can be begun again at any time: it does not keep the process from stopping.
 		ctx, cancel := context.WithCancel(ctx)

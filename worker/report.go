@@ -15,9 +15,9 @@ const (
 	settleTime = time.Second
 )
 
-// tell tells people on the forge. An error is the store's to judge: it says when telling is tried again. No run waits for
+// report tells people on the forge. An error is the store's to judge: it says when telling is tried again. No run waits for
 // it, and it keeps no process from stopping: the next one tells.
-func (w *Worker) tell(ctx context.Context, job store.Job) error {
+func (w *Worker) report(ctx context.Context, job store.Job) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(w.life, cancel)()
