@@ -33,7 +33,7 @@ func TestMergeRequest(t *testing.T) {
 	}
 	want := contactsync.MergeRequest{
 		Project: contactsync.Project{ID: o.id, Path: "support/organization-42", CloneURL: o.URL() + "/support/organization-42.git", WebURL: o.URL() + "/support/organization-42"},
-		Number:  number, Open: true, Target: "master", Head: head, Base: o.head,
+		Number:  number, Open: true, Source: "change", Target: "master", Head: head, Base: o.head,
 	}
 	if got := read(number); got != want {
 		t.Errorf("read %+v, want %+v", got, want)

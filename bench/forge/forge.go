@@ -2,7 +2,7 @@
 // up for the request that asks for it. The stand-in under internal/fakes serves real git, which takes several processes
 // a run and some forty files a project; on the machine whose limits are measured they would be what is measured.
 //
-// The answers are those of docs.gitlab.com/api (projects, personal_access_tokens) and git's gitprotocol-http, as far as
+// The answers are those of docs.gitlab.com/api (projects, branches, commits, personal_access_tokens) and git's gitprotocol-http, as far as
 // a run looks at them.
 package forge
 
@@ -38,6 +38,8 @@ func New(token string, file func(project int64) (content string, ok bool)) *Forg
 	f := &Forge{token: token, file: file, mux: http.NewServeMux()}
 	f.mux.HandleFunc("GET /api/v4/personal_access_tokens/self", f.self)
 	f.mux.HandleFunc("GET /api/v4/projects/{id}", f.project)
+	f.mux.HandleFunc("GET /api/v4/projects/{id}/repository/branches/{branch}", f.branch)
+	f.mux.HandleFunc("POST /api/v4/projects/{id}/statuses/{commit}", f.status)
 	f.mux.HandleFunc("GET /contacts/{repository}/info/refs", f.references)
 	f.mux.HandleFunc("POST /contacts/{repository}/git-upload-pack", f.uploadPack)
 	return f
@@ -82,6 +84,40 @@ func (f *Forge) project(w http.ResponseWriter, r *http.Request) {
 		"id": id, "name": strconv.FormatInt(id, 10), "path_with_namespace": path, "default_branch": "master",
 		"http_url_to_repo": "http://" + r.Host + "/" + path + ".git", "web_url": "http://" + r.Host + "/" + path, "empty_repo": false,
 	})
+}
+
+// branch answers with the head of master, whatever branch is asked for: there is no other.
+func (f *Forge) branch(w http.ResponseWriter, r *http.Request) {
+	id, err := strconv.ParseInt(r.PathValue("id"), 10, 64)
+	content, ok := f.file(id)
+	if err != nil || !ok {
+		answer(w, http.StatusNotFound, map[string]string{"message": "404 Project Not Found"})
+		return
+	}
+	repository, err := commit(content)
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	head, err := repository.Reference(plumbing.NewBranchReferenceName("master"))
+	if err != nil {
+		fail(w, err)
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{"name": r.PathValue("branch"), "commit": map[string]string{"id": head.Hash().String()}})
+}
+
+// status takes whatever is said about a commit, and keeps nothing of it.
+func (f *Forge) status(w http.ResponseWriter, r *http.Request) {
+	var sent struct {
+		State string `json:"state"`
+		Name  string `json:"name"`
+	}
+	if err := json.NewDecoder(r.Body).Decode(&sent); err != nil {
+		answer(w, http.StatusBadRequest, map[string]string{"message": "400 Bad Request"})
+		return
+	}
+	answer(w, http.StatusCreated, map[string]any{"id": 1, "sha": r.PathValue("commit"), "status": sent.State, "name": sent.Name})
 }
 
 func (f *Forge) references(w http.ResponseWriter, r *http.Request) {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"contactsync"
+	"contactsync/sync"
 )
 
 func (p *program) demoCommand() *cobra.Command {
@@ -97,7 +98,41 @@ func (p *program) followPushes(ctx context.Context, s *stage) error {
 		if err := p.show(run); err != nil {
 			return err
 		}
+		if err := p.showTold(ctx, s, run); err != nil {
+			return err
+		}
 	}
+}
+
+// showTold shows what people see on GitLab of a run that was pushed.
+func (p *program) showTold(ctx context.Context, s *stage, run contactsync.Run) error {
+	if run.Commit == "" {
+		return nil
+	}
+	status, err := s.status(ctx, run.Commit, sync.StatusName)
+	if err != nil {
+		return err
+	}
+	if err := p.say("   GitLab, beside the commit: %s: %s", status.State, status.Description); err != nil {
+		return err
+	}
+	if run.Error == nil || run.Error.Who != contactsync.WhoCustomer {
+		return nil
+	}
+	note, err := s.commitNote(ctx, run.Commit)
+	if err != nil {
+		return err
+	}
+	return p.quote("GitLab, a note on the commit", note)
+}
+
+// quote shows a text that stands on GitLab.
+func (p *program) quote(where, text string) error {
+	var w strings.Builder
+	for line := range strings.Lines(text) {
+		w.WriteString("   | " + line)
+	}
+	return p.say("   %s:\n%s", where, w.String())
 }
 
 // say writes a paragraph.

@@ -166,15 +166,6 @@ func (t *story) shownOnGitLab(ctx context.Context, run contactsync.Run, state co
 	return t.say("   GitLab, beside the commit: %s: %s\n   GitLab, the project's badge: %s", status.State, status.Description, title)
 }
 
-// quote shows a text that stands on GitLab.
-func (t *story) quote(where, text string) error {
-	var w strings.Builder
-	for line := range strings.Lines(text) {
-		w.WriteString("   | " + line)
-	}
-	return t.say("   %s:\n%s", where, w.String())
-}
-
 func (t *story) slip(ctx context.Context) error {
 	slip := strings.Replace(t.rendered(), "ada@example.com", "ada@example", 1)
 	slip = strings.Replace(slip, "email: emmy", "emial: emmy", 1)
