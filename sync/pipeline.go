@@ -116,11 +116,17 @@ func (p *Pipeline) PlanFile(ctx context.Context, content []byte, organization st
 }
 
 // PlanProposed shows what a contacts file would do that a merge request proposes for the project. It writes nothing
-// anywhere.
-func (p *Pipeline) PlanProposed(ctx context.Context, project int64, content []byte) contactsync.Run {
+// anywhere. known is the organization of the project's last good run: where the desk says that it still carries the
+// project, that is enough for a plan that nobody acts upon. The zero Organization is asked for as in a run.
+func (p *Pipeline) PlanProposed(ctx context.Context, project int64, known contactsync.Organization, content []byte) contactsync.Run {
 	run := contactsync.Run{Project: contactsync.ProjectRef(strconv.FormatInt(project, 10))}
 	return p.show(ctx, run, func(ctx context.Context, run *contactsync.Run) (proposal, error) {
 		state, err := p.readLocal(ctx, content, func(ctx context.Context) (contactsync.Organization, error) {
+			if linker, ok := p.Desk.(contactsync.Linker); ok && known.ID != "" {
+				if carried, err := linker.ProjectOf(ctx, known); err == nil && carried == project {
+					return known, nil
+				}
+			}
 			return p.Desk.Organization(ctx, project)
 		}, p.checkLimitWith, run)
 		if err != nil {

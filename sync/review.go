@@ -45,7 +45,10 @@ func (t *Teller) Review(ctx context.Context, project, number int64) error {
 			t.settleNote(ctx, at, &told, request),
 		})
 	}
-	run := t.planOf(ctx, project, proposal)
+	run, err := t.planOf(ctx, project, proposal)
+	if err != nil {
+		return err
+	}
 	failed := []error{
 		t.noteRequest(ctx, at, &told, t.requestNote(request, proposal, run)),
 		t.statusRequest(ctx, at, &told, request, t.planStatus(run)),
@@ -57,12 +60,21 @@ func (t *Teller) Review(ctx context.Context, project, number int64) error {
 	return hopefulFirst(failed)
 }
 
-// planOf plans what the request's file would do. The desk is asked behind whatever somebody waits for.
-func (t *Teller) planOf(ctx context.Context, project int64, proposal contactsync.Proposal) contactsync.Run {
+// planOf plans what the request's file would do. The desk is asked behind whatever somebody waits for, and no more than by
+// a run that finds nothing to do, unless many new people are to be looked up.
+func (t *Teller) planOf(ctx context.Context, project int64, proposal contactsync.Proposal) (contactsync.Run, error) {
 	if proposal.Err != nil {
-		return contactsync.Run{Status: contactsync.StatusFailed, Error: contactsync.FailureOf(proposal.Err)}
+		return contactsync.Run{Status: contactsync.StatusFailed, Error: contactsync.FailureOf(proposal.Err)}, nil
 	}
-	return t.Pipeline.PlanProposed(contactsync.InBackground(ctx), project, proposal.File.Content)
+	last, _, err := t.Ledger.Latest(ctx, project)
+	if err != nil {
+		return contactsync.Run{}, err
+	}
+	var known contactsync.Organization
+	if last.Organization != nil && stateOf(last) == contactsync.CommitSuccess {
+		known = *last.Organization
+	}
+	return t.Pipeline.PlanProposed(contactsync.InBackground(ctx), project, known, proposal.File.Content), nil
 }
 
 // requestNote is what the comment on a merge request says.

@@ -1,6 +1,7 @@
 package sync_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 
@@ -264,4 +265,43 @@ func TestReviewsConverge(t *testing.T) {
 			rt.Fatalf("the comment is %+v", note)
 		}
 	})
+}
+
+// linkedDesk also tells which project an organization carries.
+type linkedDesk struct {
+	*memoryDesk
+	carries map[string]int64
+	asked   int
+}
+
+func (d *linkedDesk) ProjectOf(_ context.Context, org contactsync.Organization) (int64, error) {
+	d.asked++
+	return d.carries[org.ID], nil
+}
+
+func (d *linkedDesk) LinkProject(context.Context, contactsync.Organization, int64) error { return nil }
+
+// A plan for a merge request believes the last good run about the organization, where the desk confirms it; else it is
+// looked for as in a run. The answer is the same.
+func TestPlanProposedOfKnownOrganization(t *testing.T) {
+	known := contactsync.Organization{ID: "42", Name: "Example"}
+	for name, test := range map[string]struct {
+		known    contactsync.Organization
+		carries  map[string]int64
+		resolved int
+	}{
+		"confirmed": {known, map[string]int64{"42": 7}, 0},
+		"moved":     {known, map[string]int64{"42": 8}, 1},
+		"unknown":   {contactsync.Organization{}, map[string]int64{"42": 7}, 1},
+	} {
+		b := newBench()
+		members := b.members(3)
+		b.list(members[1:]...)
+		pipeline := b.pipeline()
+		pipeline.Desk = &linkedDesk{memoryDesk: b.desk, carries: test.carries}
+		run := pipeline.PlanProposed(t.Context(), 7, test.known, []byte(b.file))
+		if run.Summary.Remove != 1 || run.Organization == nil || *run.Organization != known || b.desk.resolved != test.resolved {
+			t.Errorf("%s: %+v %+v, the organization was looked for %d times", name, run.Summary, run.Error, b.desk.resolved)
+		}
+	}
 }

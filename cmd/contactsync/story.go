@@ -114,7 +114,7 @@ func (t *story) change(ctx context.Context) error {
 	if err := t.quote(fmt.Sprintf("GitLab, a comment on merge request !%d", request), comment); err != nil {
 		return err
 	}
-	plan := t.daemon.pipeline.PlanProposed(ctx, t.number, []byte(t.rendered()))
+	plan := t.daemon.pipeline.PlanProposed(ctx, t.number, contactsync.Organization{}, []byte(t.rendered()))
 	if !slices.Equal(before, t.atDesk()) {
 		return fmt.Errorf("the comment changed something at the desk")
 	}
