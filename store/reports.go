@@ -63,6 +63,13 @@ func (s *Store) reportEnd(ctx context.Context, tx tx, project int64, run contact
 	if s.options.Reports == "" || run.Error != nil && run.Error.Class == contactsync.ClassInvalidProjectID {
 		return nil
 	}
+	if run.Status == contactsync.StatusHeld {
+		// What a sweep has put back until it is judged is nothing that anybody could be asked about.
+		back, err := s.putBack(ctx, tx, heldRun{Concern: Concern{Project: project}, trigger: run.Trigger, started: millis(run.Started)})
+		if err != nil || back {
+			return err
+		}
+	}
 	telling, err := fingerprint(s.options.Reports, run)
 	if err != nil {
 		return err

@@ -390,3 +390,33 @@ func TestBadge(t *testing.T) {
 		}
 	})
 }
+
+// What a sweep has put back until it is judged is not told as held; what anybody else's run holds is.
+func TestReportsLeaveSweepsAlone(t *testing.T) {
+	onEach(t, func(t *testing.T, address string) {
+		c := newClock()
+		s := reporting(t, address, c)
+		fill(t, s, c, 10)
+		held := contactsync.Run{ID: "run", Project: "7", Trigger: contactsync.TriggerSchedule, Started: c.Now(), Finished: c.Now(),
+			Status: contactsync.StatusHeld, Commit: "a", Remainder: "sha256:1", Summary: contactsync.Summary{Held: 1}}
+		end := func(run contactsync.Run) {
+			if err := s.Hold(t.Context(), 7, func(ctx context.Context) error {
+				if err := s.BeginRun(ctx, run); err != nil {
+					return err
+				}
+				return s.FinishRun(ctx, run)
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		end(held)
+		if tell(t, s, 0, nil) {
+			t.Error("a removal that the sweep has put back is told")
+		}
+		held.ID, held.Trigger = "other", contactsync.TriggerHook
+		end(held)
+		if !tell(t, s, 0, nil) {
+			t.Error("a held push is not told")
+		}
+	})
+}

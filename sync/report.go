@@ -245,8 +245,10 @@ func (t *Teller) setStatus(ctx context.Context, at place, told *contactsync.Told
 
 // note has the note of that place say something. Where there is none yet, it is written only if needed.
 func (t *Teller) note(ctx context.Context, at place, told *contactsync.Told, text string, needed bool) error {
-	if err := t.find(ctx, at, told); err != nil {
-		return err
+	if needed || told.Noting {
+		if err := t.find(ctx, at, told); err != nil {
+			return err
+		}
 	}
 	digest := digestOf(text)
 	if told.Note.ID != 0 {
@@ -280,9 +282,10 @@ func (t *Teller) note(ctx context.Context, at place, told *contactsync.Told, tex
 	return t.Ledger.SaveTold(ctx, at.project, at.subject, *told)
 }
 
-// find looks for the note of that place, where it was not heard whether it was written: a second one must not be.
+// find looks for the note of that place, where none is known: it may have been written without our hearing of it, or by
+// somebody with another store, and a second one must not be.
 func (t *Teller) find(ctx context.Context, at place, told *contactsync.Told) error {
-	if told.Note.ID != 0 || !told.Noting {
+	if told.Note.ID != 0 {
 		return nil
 	}
 	found, there, err := t.Reporter.FindNote(ctx, at.thread)
