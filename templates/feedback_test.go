@@ -33,13 +33,18 @@ func statuses() []templates.StatusData {
 		d.Title, d.Ours = title, ours
 		return d
 	}
+	noted := func(d templates.StatusData) templates.StatusData {
+		d.Noted = true
+		return d
+	}
 	return []templates.StatusData{
 		of("waiting", templates.Counts{}),
 		of("synced", counts), of("synced", templates.Counts{Added: 1}), of("synced", templates.Counts{Unchanged: 8}), of("synced", templates.Counts{}),
 		of("held", templates.Counts{Held: 5}), of("held", templates.Counts{Added: 1, Unchanged: 2, Held: 1}), of("held", templates.Counts{}),
 		of("partial", templates.Counts{Added: 2, Unchanged: 7, Conflicts: 1}), with(of("partial", templates.Counts{Added: 2, Unchanged: 7, Conflicts: 1, Failed: 2}), "Failed to sync contacts", true),
 		with(of("partial", templates.Counts{}), "", true),
-		with(of("failed", templates.Counts{}), "Invalid e-mail address", false), with(of("failed", templates.Counts{}), "No org found", true), of("failed", templates.Counts{}),
+		with(of("failed", templates.Counts{}), "Invalid e-mail address", false), noted(with(of("failed", templates.Counts{}), "Invalid e-mail address", false)),
+		noted(with(of("failed", templates.Counts{}), "No org found", true)), with(of("failed", templates.Counts{}), "No org found", true), of("failed", templates.Counts{}),
 		of("valid", templates.Counts{Added: 2, Removed: 1}), of("valid", templates.Counts{Unchanged: 9}), of("valid", templates.Counts{Added: 2, Renamed: 1, Removed: 7, Held: 7, Conflicts: 1}),
 		with(of("valid", templates.Counts{}), "", true), {Kind: "valid"},
 		of("invalid", templates.Counts{}), {Kind: "invalid"},
