@@ -88,8 +88,10 @@ type Told struct {
 	Note   Note   // zero for none, or where it is not known
 	Noting bool   // a note was about to be written: it may be there although Note is zero
 	Text   string // what the note says, as text that is compared
-	// Resolved says that the note was marked as settled.
-	Resolved bool
+	Wrong  bool   // the note tells of something to be mended
+	// Resolved says that the note was marked as settled; Resolving, that it was about to be, or about to be opened again,
+	// and that it is not known whether it was.
+	Resolved, Resolving bool
 }
 
 // Proposal is what a merge request would make of the contacts file.

@@ -158,6 +158,7 @@ type Report struct {
 	Statuses      bool   `key:"statuses" default:"true" text:"Whether each commit that was read gets a commit status: true or false."`
 	Notes         bool   `key:"notes" default:"true" text:"Whether a commit whose file has to be mended gets a note that says where and how: true or false."`
 	MergeRequests bool   `key:"merge_requests" default:"true" text:"Whether merge requests that change the file get a comment with the plan, and a commit status: true or false."`
+	Gate          bool   `key:"gate" default:"false" text:"Whether a merge request can be merged only once its file is valid: setup and doctor then switch on GitLab's \"Pipelines must succeed\". Needs statuses and merge_requests, and a service that runs."`
 	Names         bool   `key:"names" default:"false" text:"Whether notes and comments name who was, or would be, added, renamed and removed: true; or count them: false."`
 	Badge         string `key:"badge" default:"drawn" text:"The badge Sync Status: drawn by the service; pictures, which are two of your own; or off."`
 	BadgeURL      string `key:"badge_url" text:"Address at which browsers reach the service, for drawn badges. Empty: webhook.url. Without either, there is no drawn badge."`

@@ -186,6 +186,7 @@ var other = map[string]string{
 	"report.statuses":                          "false",
 	"report.notes":                             "false",
 	"report.merge_requests":                    "false",
+	"report.gate":                              "true",
 	"report.names":                             "true",
 	"report.badge":                             "off",
 	"report.badge_url":                         "https://badges.example.com",

@@ -102,7 +102,7 @@ func (p Policy) compare(is examined) findings {
 	if is.stopped != nil {
 		found.add(contactsync.CheckSetup, byNobody, "Continue it: contactsync setup --resume lists how.", "the %s of the project was begun and is not finished", is.stopped.Kind)
 	}
-	if wrong := settingsOf(is.project); len(wrong) > 0 {
+	if wrong := p.settingsOf(is.project); len(wrong) > 0 {
 		found.add(contactsync.CheckSettings, bySettings, repairs, "%s", strings.Join(texts(wrong), "; "))
 	}
 	if is.project.DefaultBranch != p.Branch && !is.project.Empty {

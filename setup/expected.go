@@ -3,6 +3,7 @@ package setup
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"contactsync"
@@ -22,9 +23,9 @@ const (
 )
 
 // Settings returns the settings of every project. A contact management project is a file with a history, so everything
-// else is off. All but the last ones are the original's list.
+// else is off. All but the last ones are the original's list. With Gate, a merge waits for the status of the plan.
 // Source: docs.gitlab.com/api/projects, "Edit a project".
-func Settings() []Setting {
+func (p Policy) Settings() []Setting {
 	return []Setting{
 		{"Project visibility", "visibility", "private"},
 		{"Forks", "forking" + noAccess, off},
@@ -45,9 +46,10 @@ func Settings() []Setting {
 		{"Releases", "releases" + noAccess, off},
 		{"Model experiments", "model_experiments" + noAccess, off},
 		{"Model registry", "model_registry" + noAccess, off},
-		// Strangers cannot ask to be let in, and a merge does not wait for a pipeline that never comes.
+		// Strangers cannot ask to be let in, and a merge does not wait for a pipeline that never comes, unless it is to wait
+		// for ours: GitLab counts a commit status as one.
 		{"Users can request access", "request_access_enabled", "false"},
-		{"Pipelines must succeed", "only_allow_merge_if_pipeline_succeeds", "false"},
+		{"Pipelines must succeed", "only_allow_merge_if_pipeline_succeeds", strconv.FormatBool(p.Gate)},
 		{"Service Desk", "service_desk_enabled", "false"},
 		{"Auto DevOps", "auto_devops_enabled", "false"},
 		{"Instance runners", "shared_runners_enabled", "false"},
@@ -69,8 +71,8 @@ func texts(differences []difference) (lines []string) {
 }
 
 // settingsOf returns the settings of a project that differ. What this GitLab does not tell is none of them.
-func settingsOf(project contactsync.ProjectDetails) (wrong []difference) {
-	for _, s := range Settings() {
+func (p Policy) settingsOf(project contactsync.ProjectDetails) (wrong []difference) {
+	for _, s := range p.Settings() {
 		if is, told := project.Settings[s.Attribute]; told && is != s.Value {
 			wrong = append(wrong, difference{s.Name + " (" + s.Attribute + ")", is, s.Value})
 		}
@@ -79,9 +81,9 @@ func settingsOf(project contactsync.ProjectDetails) (wrong []difference) {
 }
 
 // byHand names what somebody has to look at, because GitLab's API does not know it.
-func byHand(project contactsync.ProjectDetails) []string {
+func (p Policy) byHand(project contactsync.ProjectDetails) []string {
 	names := []string{"CVE ID requests in the issue sidebar"} // on gitlab.com alone, and in no API
-	for _, s := range Settings() {
+	for _, s := range p.Settings() {
 		if _, told := project.Settings[s.Attribute]; !told {
 			names = append(names, s.Name)
 		}

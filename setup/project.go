@@ -118,17 +118,17 @@ func (j *job) imported(ctx context.Context, project contactsync.ProjectDetails) 
 // settings makes every setting as it is to be.
 func (j *job) settings(ctx context.Context) (outcome, error) {
 	if j.project.ID == 0 {
-		return planned("would make %d settings", len(Settings())), nil
+		return planned("would make %d settings", len(j.Policy.Settings())), nil
 	}
-	wrong := settingsOf(j.project)
+	wrong := j.Policy.settingsOf(j.project)
 	if len(wrong) == 0 {
-		return already("%d settings are as they are to be", len(Settings())).with(byHand(j.project)...), nil
+		return already("%d settings are as they are to be", len(j.Policy.Settings())).with(j.Policy.byHand(j.project)...), nil
 	}
 	if j.dry {
-		return planned("would change %d settings", len(wrong)).with(texts(wrong)...).with(byHand(j.project)...), nil
+		return planned("would change %d settings", len(wrong)).with(texts(wrong)...).with(j.Policy.byHand(j.project)...), nil
 	}
 	wanted := map[string]string{}
-	for _, s := range Settings() { // all of them: GitLab refuses some that contradict what it has
+	for _, s := range j.Policy.Settings() { // all of them: GitLab refuses some that contradict what it has
 		if _, told := j.project.Settings[s.Attribute]; told {
 			wanted[s.Attribute] = s.Value
 		}
@@ -140,13 +140,13 @@ func (j *job) settings(ctx context.Context) (outcome, error) {
 	if j.project, err = j.Forge.ProjectDetails(ctx, j.project.ID); err != nil {
 		return outcome{}, err
 	}
-	if left := settingsOf(j.project); len(left) > 0 {
+	if left := j.Policy.settingsOf(j.project); len(left) > 0 {
 		return outcome{}, &contactsync.Error{
 			Class: contactsync.ClassGitLabRefused, Detail: fmt.Sprintf("GitLab kept %d settings as they were: %s", len(left), left[0]),
 			Remedy: "Look in the settings of the project's group and of GitLab itself for what forbids it. Then run the same command again.",
 		}
 	}
-	return done("changed %d settings", len(wrong)).with(byHand(j.project)...), nil
+	return done("changed %d settings", len(wrong)).with(j.Policy.byHand(j.project)...), nil
 }
 
 // protect protects the branch, and makes it the default one where there is any.

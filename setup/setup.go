@@ -21,6 +21,7 @@ type Policy struct {
 	Template string // id or path of a project in the group's template group; "" uses the embedded one
 	Branch   string
 	File     string // the contacts file
+	Gate     bool   // a merge waits for the status of the plan
 
 	Maintainers     int // at most; 0: no limit
 	ContactsWithout int // of an organization without a project; 0: no limit

@@ -94,7 +94,7 @@ type Overview struct {
 	SweepEnded    time.Time     // when the last one that came to its end did
 	HooksDisabled int64
 	Reports       int64     // that are still to be told on the forge, or are tried again
-	ReportsLost   int64     // that were given up, and of which nothing was told since
+	ReportsLost   int64     // that were given up, and of which nothing was told since; merge requests of the last day alone
 	Notices       int64     // deliveries to operators that wait
 	Pruned        time.Time // when the last pruning ended
 }
@@ -135,7 +135,8 @@ func (s *Store) Overview(ctx context.Context) (Overview, error) {
 			return err
 		}
 		if err := tx.row(ctx, `SELECT COALESCE(SUM(CASE WHEN wanted > done OR retry_at > 0 THEN 1 ELSE 0 END), 0),
-				COALESCE(SUM(CASE WHEN given_up THEN 1 ELSE 0 END), 0) FROM report`).Scan(&overview.Reports, &overview.ReportsLost); err != nil {
+				COALESCE(SUM(CASE WHEN given_up AND (request = 0 OR wanted_at > $1) THEN 1 ELSE 0 END), 0) FROM report`,
+			millis(now.Add(-reportLong))).Scan(&overview.Reports, &overview.ReportsLost); err != nil {
 			return err
 		}
 		overview.Pruned, err = lastDone(ctx, tx, ChorePrune)

@@ -323,8 +323,8 @@ func (s *Store) Latest(ctx context.Context, project int64) (run contactsync.Run,
 // Told returns what stands on the forge beside a commit, or in a merge request (its number behind "!").
 func (s *Store) Told(ctx context.Context, project int64, subject string) (told contactsync.Told, err error) {
 	err = s.read(ctx, "reading what was told about "+subject, func(tx tx) error {
-		err := tx.row(ctx, `SELECT run, status, discussion, note, noting, body, resolved FROM told WHERE project = $1 AND subject = $2`, project, subject).
-			Scan(&told.Run, &told.Status, &told.Note.Discussion, &told.Note.ID, &told.Noting, &told.Text, &told.Resolved)
+		err := tx.row(ctx, `SELECT run, status, discussion, note, noting, body, wrong, resolved, resolving FROM told WHERE project = $1 AND subject = $2`, project, subject).
+			Scan(&told.Run, &told.Status, &told.Note.Discussion, &told.Note.ID, &told.Noting, &told.Text, &told.Wrong, &told.Resolved, &told.Resolving)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
@@ -336,11 +336,13 @@ func (s *Store) Told(ctx context.Context, project int64, subject string) (told c
 // SaveTold remembers what stands on the forge.
 func (s *Store) SaveTold(ctx context.Context, project int64, subject string, told contactsync.Told) error {
 	return s.writeHeld(ctx, "remembering what was told about "+subject, func(tx tx) error {
-		_, err := tx.exec(ctx, `INSERT INTO told (project, subject, run, status, discussion, note, noting, body, resolved, written_at)
-				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+		_, err := tx.exec(ctx, `INSERT INTO told (project, subject, run, status, discussion, note, noting, body, wrong, resolved, resolving, written_at)
+				VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
 			ON CONFLICT (project, subject) DO UPDATE SET run = excluded.run, status = excluded.status, discussion = excluded.discussion,
-				note = excluded.note, noting = excluded.noting, body = excluded.body, resolved = excluded.resolved, written_at = excluded.written_at`,
-			project, subject, told.Run, told.Status, told.Note.Discussion, told.Note.ID, told.Noting, told.Text, told.Resolved, millis(s.options.Now()))
+				note = excluded.note, noting = excluded.noting, body = excluded.body, wrong = excluded.wrong, resolved = excluded.resolved,
+				resolving = excluded.resolving, written_at = excluded.written_at`,
+			project, subject, told.Run, told.Status, told.Note.Discussion, told.Note.ID, told.Noting, told.Text, told.Wrong, told.Resolved,
+			told.Resolving, millis(s.options.Now()))
 		return err
 	})
 }

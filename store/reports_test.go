@@ -320,7 +320,7 @@ func TestTold(t *testing.T) {
 	onEach(t, func(t *testing.T, address string) {
 		c := newClock()
 		s := reporting(t, address, c)
-		want := contactsync.Told{Run: "run", Status: "success", Note: contactsync.Note{Discussion: "abc", ID: 4}, Noting: true, Text: "digest", Resolved: true}
+		want := contactsync.Told{Run: "run", Status: "success", Note: contactsync.Note{Discussion: "abc", ID: 4}, Noting: true, Text: "digest", Wrong: true, Resolved: true, Resolving: true}
 		for subject, told := range map[string]contactsync.Told{"!3": want, "commit": {Run: "other"}} {
 			if err := s.SaveTold(t.Context(), 7, subject, told); err != nil {
 				t.Fatal(err)

@@ -182,13 +182,14 @@ func (t *Teller) noteEnd(ctx context.Context, at place, told *contactsync.Told, 
 		return nil
 	}
 	data, needed := t.commitNote(run)
-	switch {
-	case needed:
-	case told.Note.ID != 0 || told.Noting:
+	if !needed {
+		// Only a run that read the file to its end knows that what was wrong with it is mended.
+		if !told.Wrong || run.Error != nil {
+			return nil
+		}
 		data = templates.CommitNoteData{Settled: true, Reference: run.ID}
-	default:
-		return nil
 	}
+	told.Wrong = needed && run.Error != nil
 	text, err := t.Words.CommitNote(data)
 	if err != nil {
 		return err
@@ -270,7 +271,7 @@ func (t *Teller) note(ctx context.Context, at place, told *contactsync.Told, tex
 			return t.Ledger.SaveTold(ctx, at.project, at.subject, *told)
 		}
 	}
-	told.Note, told.Noting, told.Resolved = contactsync.Note{}, needed, false
+	told.Note, told.Noting, told.Resolved, told.Resolving = contactsync.Note{}, needed, false, false
 	if err := t.Ledger.SaveTold(ctx, at.project, at.subject, *told); err != nil || !needed {
 		return err
 	}

@@ -201,6 +201,23 @@ func TestNoteIsUpdated(t *testing.T) {
 	}
 }
 
+// A note is called mended by a run that read the file to its end, and only if it told of something wrong.
+func TestMendedIsTrue(t *testing.T) {
+	r := newTold(t, func(o *sync.TellerOptions) { o.Names = true })
+	r.tell(failedWith(contactsync.ClassEmailInvalid, "line 2"))
+	r.tell(failedWith(contactsync.ClassNoOrgFound, "field cmp_id is empty"))
+	if note := r.note(onCommit(commit("a"))); note.edits != 0 {
+		t.Errorf("a run that failed before it came to the file says\n%s", note.text)
+	}
+	changed := contactsync.Run{Status: contactsync.StatusSucceeded, Commit: commit("b"), Summary: contactsync.Summary{Add: 1},
+		Changes: []contactsync.Change{{Action: contactsync.ActionAdd, Name: "Mary", Email: "mary@example.com", Result: contactsync.ResultDone}}}
+	r.tell(changed)
+	r.tell(contactsync.Run{Status: contactsync.StatusUnchanged, Commit: commit("b"), Summary: contactsync.Summary{Unchanged: 1}})
+	if note := r.note(onCommit(commit("b"))); note.edits != 0 || !strings.Contains(note.text, "Mary") {
+		t.Errorf("what was changed is forgotten:\n%s", note.text)
+	}
+}
+
 // A run that is still to come is told beside the newest commit, once, and its end replaces that.
 func TestTellWaiting(t *testing.T) {
 	r := newTold(t, nil)
@@ -409,7 +426,7 @@ func TestTellingConverges(t *testing.T) {
 		if got := r.status(at, sync.StatusName); got.State != want.state || !strings.Contains(got.Description, want.status) {
 			rt.Fatalf("%s: the status is %+v", last, got)
 		}
-		if want.note != "" && (note == nil || !strings.Contains(note.text, want.note)) || want.note == "" && note != nil && !strings.Contains(note.text, "settled") {
+		if want.note != "" && (note == nil || !strings.Contains(note.text, want.note)) || want.note == "" && want.run.Error == nil && note != nil && !strings.Contains(note.text, "settled") {
 			rt.Fatalf("%s: the note is %+v", last, note)
 		}
 	})

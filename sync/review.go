@@ -112,7 +112,7 @@ func (t *Teller) planStatus(run contactsync.Run) templates.StatusData {
 // settleNote marks the comment on a request as settled, if there is one: the request does not change the file any more,
 // or leads elsewhere.
 func (t *Teller) settleNote(ctx context.Context, at place, told *contactsync.Told, request contactsync.MergeRequest) error {
-	if told.Resolved || told.Note.ID == 0 && !told.Noting {
+	if told.Resolved && !told.Resolving || told.Note.ID == 0 && !told.Noting {
 		return nil
 	}
 	doubtful := told.Noting // then looking for it is all that a look at the request may cost
@@ -144,14 +144,18 @@ func (t *Teller) noteRequest(ctx context.Context, at place, told *contactsync.To
 }
 
 func (t *Teller) resolve(ctx context.Context, at place, told *contactsync.Told, resolved bool) error {
-	if told.Note.ID == 0 || told.Resolved == resolved {
+	if told.Note.ID == 0 || told.Resolved == resolved && !told.Resolving {
 		return nil
+	}
+	told.Resolving = true
+	if err := t.Ledger.SaveTold(ctx, at.project, at.subject, *told); err != nil {
+		return err
 	}
 	there, err := t.Reporter.ResolveNote(ctx, at.thread, told.Note, resolved)
 	if err != nil {
 		return fmt.Errorf("settling our note: %w", err)
 	}
-	told.Resolved = resolved && there
+	told.Resolved, told.Resolving = resolved && there, false
 	return t.Ledger.SaveTold(ctx, at.project, at.subject, *told)
 }
 

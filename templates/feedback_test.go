@@ -105,7 +105,6 @@ func badges() map[string]templates.BadgeData {
 		"badge_held.svg":    {State: "held", Contacts: 1, Synced: at},
 		"badge_partial.svg": {State: "partial", Contacts: 1234, Synced: at},
 		"badge_failed.svg":  {State: "failed", Contacts: 8, Synced: at},
-		"badge_waiting.svg": {State: "waiting", Contacts: 8, Synced: at},
 		"badge_stale.svg":   {State: "stale", Contacts: 8, Synced: at},
 		"badge_unknown.svg": {State: "unknown"},
 	}

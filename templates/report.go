@@ -133,7 +133,7 @@ func (d RequestNoteData) clean() RequestNoteData {
 
 // BadgeData is what the badge shows. It holds nothing that anybody else wrote.
 type BadgeData struct {
-	// State is synced, held, partial, failed or waiting, of the last run; stale where no sync succeeded for too long, and
+	// State is synced, held, partial or failed, of the last run; stale where no sync succeeded for too long, and
 	// unknown where none ever did.
 	State    string
 	Contacts int       // after the last successful sync

@@ -52,7 +52,7 @@ func (p *program) newCaretaker(c config.Config, s *systems, watch *progress, tol
 		Journal: journal{s.store}, Lease: s.store, Texts: texts,
 		Policy: setup.Policy{
 			Group: strings.Trim(c.GitLab.Group, "/"), Template: c.GitLab.TemplateProject, Branch: c.GitLab.Branch, File: c.GitLab.File,
-			Maintainers:     c.Limits.Maintainers,
+			Gate: c.Report.Gate, Maintainers: c.Limits.Maintainers,
 			ContactsWithout: c.Limits.ContactsWithoutProject, ContactsWith: c.Limits.ContactsWithProject,
 			Hook: hook, Ours: receiver.At,
 			Titles: map[templates.Reply]string{

@@ -33,7 +33,9 @@ CREATE TABLE told (
     note       BIGINT  NOT NULL,
     noting     BOOLEAN NOT NULL,
     body       TEXT    NOT NULL, -- a digest of what the note says
+    wrong      BOOLEAN NOT NULL, -- it tells of something to be mended
     resolved   BOOLEAN NOT NULL,
+    resolving  BOOLEAN NOT NULL, -- whether it is resolved is not known
     written_at BIGINT  NOT NULL,
     PRIMARY KEY (project, subject)
 );
