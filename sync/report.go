@@ -189,12 +189,18 @@ func (t *Teller) noteEnd(ctx context.Context, at place, told *contactsync.Told, 
 		}
 		data = templates.CommitNoteData{Settled: true, Reference: run.ID}
 	}
-	told.Wrong = needed && run.Error != nil
 	text, err := t.Words.CommitNote(data)
 	if err != nil {
 		return err
 	}
-	return t.note(ctx, at, told, text, needed)
+	if needed {
+		told.Wrong = run.Error != nil
+	}
+	if err := t.note(ctx, at, told, text, needed); err != nil {
+		return err
+	}
+	told.Wrong = told.Wrong && needed
+	return nil
 }
 
 // tellWaiting says beside the newest commit that its run is still to come, or under way.
