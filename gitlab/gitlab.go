@@ -186,6 +186,7 @@ func (c *Client) ours(address, path string) string {
 
 // Token is what GitLab says of the token.
 type Token struct {
+	User    int64 // the number of the account that it stands for, 0 where GitLab does not say
 	Name    string
 	Scopes  []string
 	Active  bool
@@ -209,7 +210,7 @@ func (c *Client) CheckToken(ctx context.Context) (Token, error) {
 	if found == nil { // the answer was "null"
 		return Token{}, fmt.Errorf("checking the token for GitLab: %w", senseless("it is empty"))
 	}
-	token := Token{Name: outbound.Clean(found.Name, 100), Scopes: found.Scopes, Active: found.Active && !found.Revoked}
+	token := Token{User: found.UserID, Name: outbound.Clean(found.Name, 100), Scopes: found.Scopes, Active: found.Active && !found.Revoked}
 	if found.ExpiresAt != nil {
 		token.Expires = contactsync.DateOf(time.Time(*found.ExpiresAt))
 	}

@@ -312,7 +312,7 @@ func TestCheckToken(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !found.Active || found.Name == "" || found.Expires != test.expires {
+			if !found.Active || found.User != 1 || found.Name == "" || found.Expires != test.expires {
 				t.Errorf("the token is %+v", found)
 			}
 			problems := found.Problems("2998-06-01")

@@ -102,8 +102,9 @@ type wire struct {
 
 	status   int // of the last answer; 0 when there was none
 	header   http.Header
-	exceeded bool  // the last answer was over the limit
-	broken   error // why the last request or its answer broke off
+	exceeded bool   // the last answer was over the limit
+	broken   error  // why the last request or its answer broke off
+	begins   []byte // how the last answer does, as much as a refusal of git's takes
 }
 
 func (w *wire) RoundTrip(request *http.Request) (*http.Response, error) {
@@ -140,10 +141,24 @@ func (b *body) Read(p []byte) (int, error) {
 		return int(b.left), errTooMuch
 	}
 	b.left -= int64(n)
+	b.wire.begins = append(b.wire.begins, p[:min(n, refusalSize-len(b.wire.begins))]...)
 	if err != nil && err != io.EOF {
 		b.wire.broken = err
 	}
 	return n, err
+}
+
+// refusalSize is as much of a refusal as is ever shown, and a little more.
+const refusalSize = 512
+
+// refusal returns what git said instead of an answer, "" where it did not; go-git passes over it.
+// Source: gitprotocol-pack, "Git Transport": error-line.
+func (w *wire) refusal() string {
+	if len(w.begins) < 8 || string(w.begins[4:8]) != "ERR " {
+		return ""
+	}
+	words, _, _ := strings.Cut(string(w.begins[8:]), "\n")
+	return outbound.Clean(words, 200)
 }
 
 // references lists what the repository has. The error is errEmpty when that is nothing.
@@ -266,6 +281,12 @@ func (c *connection) explain(ctx context.Context, err error) error {
 		return unreachable("GitLab answers git with status %d%s", status, words)
 	case c.wire.broken != nil:
 		return unreachable("the connection broke: %s", outbound.Clean(outbound.Cause(c.wire.broken), 200))
+	}
+	if refusal := c.wire.refusal(); refusal != "" {
+		if hash, ok := strings.CutPrefix(refusal, "upload-pack: not our ref "); ok && plumbing.IsHash(hash) {
+			return unreachable("the repository does not have commit %s any more", hash[:shortened])
+		}
+		return unreachable("git on GitLab refuses: %s", refusal)
 	}
 	return senseless("what GitLab answered", errors.New(c.hide(err.Error())))
 }

@@ -79,13 +79,15 @@ func record(t testing.TB) (references, answer, pack []byte) {
 	return kept.references, kept.pack, pack
 }
 
-// wantSane fails the test unless the read ended in a file within limits or in one of the three classes.
+// wantSane fails the test unless the read ended in a file within limits or in one of the three classes, and a merge request
+// of the same commit is read as sanely.
 func wantSane(t *testing.T, transport http.RoundTripper) {
 	repository, err := gitrepo.New(gitrepo.Options{Token: token, Transport: transport, MaxFile: 1 << 10, MaxBytes: 256 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := repository.Read(context.Background(), contactsync.Project{ID: 1, CloneURL: "https://example.com/a.git"})
+	project := contactsync.Project{ID: 1, CloneURL: "https://example.com/a.git"}
+	file, err := repository.Read(context.Background(), project)
 	switch contactsync.ClassOf(err) {
 	case "":
 		if len(file.Content) > 1<<10 || len(file.Commit) != 40 || len(file.Blob) != 40 {
@@ -97,6 +99,21 @@ func wantSane(t *testing.T, transport http.RoundTripper) {
 		}
 	default:
 		t.Errorf("the error %v has the class %q", err, contactsync.ClassOf(err))
+	}
+
+	head, err := repository.Head(context.Background(), project)
+	if err != nil || head == "" {
+		return
+	}
+	proposal, err := repository.Propose(context.Background(), project, head, head)
+	if proposal.Changed || proposal.Behind || proposal.File.Commit != "" {
+		t.Errorf("a commit changes itself: %+v", proposal)
+	}
+	if class := contactsync.ClassOf(err); class != "" && class != contactsync.ClassRepositoryUnreachable {
+		t.Errorf("the error %v of a merge request has the class %q", err, class)
+	}
+	if class := contactsync.ClassOf(proposal.Err); class != "" && class != contactsync.ClassFileMissing {
+		t.Errorf("the error %v of the proposed file has the class %q", proposal.Err, class)
 	}
 }
 

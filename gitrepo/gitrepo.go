@@ -98,7 +98,8 @@ func New(options Options) (*Repository, error) {
 
 // Read returns the file at the head of the branch of the repository at project.CloneURL.
 //
-// It takes two requests; four when the files beside it are so many or so large that the second one is cut off. Errors:
+// It takes two requests; three when the file is too large or a folder has a copy of it; four when the files beside it are
+// so many or so large that the second one is cut off. Errors:
 //   - file_missing: the repository is empty, the branch or the file is not there, or it is a symbolic link, a folder, a
 //     submodule or kept in Git LFS.
 //   - file_too_large: it is larger than MaxFile.
@@ -131,19 +132,7 @@ func (r *Repository) read(ctx context.Context, project contactsync.Project) (con
 		return contactsync.File{}, r.noBranch(refs)
 	}
 
-	// The root of the tree, and of the files in it those that are not too large. What lies in folders stays away.
-	filters := refs.Capabilities.Supports(capability.Filter)
-	filter := packp.Filter("")
-	if filters {
-		filter = packp.FilterCombine(packp.FilterBlobLimit(uint64(r.options.MaxFile)+1, packp.BlobLimitPrefixNone), packp.FilterTreeDepth(2))
-	}
-	objects, err := fetch.objects(ctx, refs, filter, head)
-	if errors.Is(err, errTooMuch) && filters && refs.Capabilities.Supports(capability.AllowReachableSHA1InWant) {
-		return r.readAlone(ctx, fetch, refs, head)
-	}
-	if errors.Is(err, errTooMuch) {
-		return contactsync.File{}, tooMuch("the newest commit alone takes more than %s", size(fetch.limit))
-	}
+	objects, err := r.roots(ctx, fetch, refs, head)
 	if err != nil {
 		return contactsync.File{}, err
 	}
@@ -151,41 +140,51 @@ func (r *Repository) read(ctx context.Context, project contactsync.Project) (con
 	if err != nil {
 		return contactsync.File{}, err
 	}
-	content, err := r.content(objects, entry.Hash)
-	switch {
-	case errors.Is(err, plumbing.ErrObjectNotFound) && filters:
-		return contactsync.File{}, r.tooLarge()
-	case errors.Is(err, plumbing.ErrObjectNotFound):
-		return contactsync.File{}, senseless("the file", err)
-	case err != nil:
-		return contactsync.File{}, err
-	}
-	return r.file(commit, entry, content)
+	return r.load(ctx, fetch, refs, objects, commit, entry)
 }
 
-// readAlone is the frugal second way, for a root full of files: first the tree without any file, then the one file.
-func (r *Repository) readAlone(ctx context.Context, fetch *connection, refs *packp.AdvRefs, head plumbing.Hash) (contactsync.File, error) {
-	objects, err := fetch.objects(ctx, refs, packp.FilterTreeDepth(1), head)
+// roots fetches the roots of the commits' trees, and of the files in them those that are not too large. What lies in
+// folders stays away, and every file does where they are too much together.
+func (r *Repository) roots(ctx context.Context, fetch *connection, refs *packp.AdvRefs, commits ...plumbing.Hash) (storer.EncodedObjectStorer, error) {
+	var filter packp.Filter
+	if refs.Capabilities.Supports(capability.Filter) {
+		filter = packp.FilterCombine(packp.FilterBlobLimit(uint64(r.options.MaxFile)+1, packp.BlobLimitPrefixNone), packp.FilterTreeDepth(2))
+	}
+	objects, err := fetch.objects(ctx, refs, filter, commits...)
+	what := "without its history, it"
+	if errors.Is(err, errTooMuch) && leavesOut(refs) {
+		what = "the list of the files at its root alone"
+		objects, err = fetch.objects(ctx, refs, packp.FilterTreeDepth(1), commits...)
+	}
 	if errors.Is(err, errTooMuch) {
-		return contactsync.File{}, tooMuch("the list of the files at its root alone takes more than %s", size(fetch.limit))
+		return nil, tooMuch("%s takes more than %s", what, size(fetch.limit))
 	}
-	if err != nil {
-		return contactsync.File{}, err
-	}
-	commit, entry, err := r.find(objects, head)
-	if err != nil {
-		return contactsync.File{}, err
-	}
-	objects, err = fetch.object(ctx, refs, entry.Hash)
-	if errors.Is(err, errTooMuch) {
+	return objects, err
+}
+
+// leavesOut reports whether the server leaves files out, and gives each of them when it is asked for.
+func leavesOut(refs *packp.AdvRefs) bool {
+	return refs.Capabilities.Supports(capability.Filter) && refs.Capabilities.Supports(capability.AllowReachableSHA1InWant)
+}
+
+// load returns the file. Where it is not among the objects, it is asked for by itself: files were left out, or that one
+// was because it is large, or because the same content is in a folder, too. A combined filter of git's leaves out what it
+// met too deep first (list-objects-filter.c: the limit of size marks it as seen).
+func (r *Repository) load(ctx context.Context, fetch *connection, refs *packp.AdvRefs, objects storer.EncodedObjectStorer, commit *object.Commit, entry object.TreeEntry) (contactsync.File, error) {
+	content, err := r.content(objects, entry.Hash)
+	if errors.Is(err, plumbing.ErrObjectNotFound) && leavesOut(refs) {
+		objects, err = fetch.object(ctx, refs, entry.Hash)
+		if errors.Is(err, errTooMuch) {
+			return contactsync.File{}, r.tooLarge()
+		}
+		if err == nil {
+			content, err = r.content(objects, entry.Hash)
+		}
+	} else if errors.Is(err, plumbing.ErrObjectNotFound) && refs.Capabilities.Supports(capability.Filter) {
 		return contactsync.File{}, r.tooLarge()
 	}
-	if err != nil {
-		return contactsync.File{}, err
-	}
-	content, err := r.content(objects, entry.Hash)
 	if errors.Is(err, plumbing.ErrObjectNotFound) {
-		return contactsync.File{}, senseless("the file", err)
+		err = senseless("the file", err)
 	}
 	if err != nil {
 		return contactsync.File{}, err

@@ -351,6 +351,25 @@ func TestReadWithoutFilters(t *testing.T) {
 	}
 }
 
+// TestReadBesideACopy guards a file of which a folder has a copy: git's combined filters leave it out as if it were large.
+func TestReadBesideACopy(t *testing.T) {
+	h := newHouse(t)
+	h.commit(t, gitlab.Commit{Files: map[string]string{"contacts.yaml": "- name: Ada\n", "archive/contacts.yaml": "- name: Ada\n", "video": noise(1, 5<<20)}})
+	h.ForgetRequests()
+	file, err := read(t, gitrepo.Options{}, h.project)
+	if err != nil || string(file.Content) != "- name: Ada\n" {
+		t.Errorf("read %q, %v", file.Content, err)
+	}
+	if bytes, requests := h.received(); requests != 3 || bytes > 10<<10 {
+		t.Errorf("it cost %d bytes in %d requests", bytes, requests)
+	}
+
+	// Where single files cannot be asked for, nobody knows more than that it was left out.
+	h.configure(t, "uploadpack.allowAnySHA1InWant", "false")
+	_, err = read(t, gitrepo.Options{}, h.project)
+	wantClass(t, err, contactsync.ClassFileTooLarge)
+}
+
 // TestReadHugeRoot guards that a list of files which is itself too large ends the read, and says so.
 func TestReadHugeRoot(t *testing.T) {
 	h := newHouse(t)
@@ -428,6 +447,8 @@ func TestReadUnreachable(t *testing.T) {
 		{name: "a web page", fault: gitlab.Fault{Status: 200, Body: "<html>Sign in</html>"}, words: []string{"cannot be understood"}},
 		{name: "nothing", fault: gitlab.Fault{Status: 200}, words: []string{"cannot be understood"}},
 		{name: "nothing for a pack", fault: gitlab.Fault{Path: uploadPack, Status: 200}, words: []string{"cannot be understood"}},
+		{name: "a refusal for a pack", fault: gitlab.Fault{Path: uploadPack, Status: 200, Body: "0027ERR come back later for " + token}, words: []string{"git on GitLab refuses: come back later for [hidden]"}},
+		{name: "the head is gone", fault: gitlab.Fault{Path: uploadPack, Status: 200, Body: "0044ERR upload-pack: not our ref 1234567890123456789012345678901234567890"}, words: []string{"does not have commit 12345678 any more"}},
 		{name: "a web page for a pack", fault: gitlab.Fault{Path: uploadPack, Status: 200, Body: "<html>Sign in</html>"}, words: []string{"cannot be understood"}},
 	}
 	for _, test := range tests {

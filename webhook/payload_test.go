@@ -138,7 +138,8 @@ func TestBodies(t *testing.T) {
 const sha256Zeros = "0000000000000000000000000000000000000000000000000000000000000000"
 
 // A body of any content is answered and never more than one delivery; a run starts only for the positive number that
-// the body itself names, only for the configured branch, and an answer is JSON.
+// the body itself names, only for the configured branch, and an answer is JSON. So it is with merge requests, of which two
+// numbers are stored; where they are not looked at, everything else is answered alike.
 func FuzzPayload(f *testing.F) {
 	for _, name := range []string{"push", "push_other_branch", "push_branch_deleted", "push_test_empty_repository", "tag_push", "merge_request", "member"} {
 		f.Add("Push Hook", []byte(sample(f, name)))
@@ -146,8 +147,15 @@ func FuzzPayload(f *testing.F) {
 	for _, seed := range []string{"", "{", "null", `{"project_id":1}`, `{"project_id":1e400}`, `{"project_id":42,"PROJECT_ID":43}`, `{"checkout_sha":{}}`} {
 		f.Add("", []byte(seed))
 	}
+	for _, seed := range []string{
+		`{"object_kind":"merge_request","project":{"id":42},"object_attributes":{"iid":7,"action":"update","oldrev":"a","source_project_id":42,"target_branch":"master"}}`,
+		`{"object_kind":"merge_request","project_id":42,"object_attributes":{"iid":7,"action":"update","source_project_id":42},"changes":{"target_branch":[]}}`,
+		`{"object_kind":"merge_request","object_attributes":[],"changes":7}`,
+	} {
+		f.Add("Merge Request Hook", []byte(seed))
+	}
 	f.Fuzz(func(t *testing.T, event string, body []byte) {
-		s := newScene(t, nil)
+		s, without := newScene(t, requests), newScene(t, nil)
 		got := s.send(hook(event, string(body)).token(s.token))
 		object := got.decode(t)
 		isObject := json.Valid(body) && bytes.HasPrefix(bytes.TrimSpace(body), []byte("{"))
@@ -158,10 +166,22 @@ func FuzzPayload(f *testing.F) {
 			if len(s.intake.accepted) != 1 || d.Project <= 0 || !bytes.Contains(body, fmt.Append(nil, d.Project)) || object["project"] == nil {
 				t.Errorf("stored %+v", s.intake.accepted)
 			}
-			var read struct{ Ref string }
-			_ = json.Unmarshal(body, &read) // what is of another type is skipped
-			if !isObject || read.Ref != "refs/heads/master" {
-				t.Errorf("a run was started for %q", read.Ref)
+			if !isObject {
+				t.Errorf("stored for what is no JSON object")
+			}
+			switch d.Event {
+			case "push":
+				var read struct{ Ref string }
+				_ = json.Unmarshal(body, &read) // what is of another type is skipped
+				if d.Request != 0 || read.Ref != "refs/heads/master" {
+					t.Errorf("a run was started for %q and request %d", read.Ref, d.Request)
+				}
+			case "merge_request":
+				if d.Request <= 0 || !bytes.Contains(body, fmt.Append(nil, d.Request)) {
+					t.Errorf("stored the request %d", d.Request)
+				}
+			default:
+				t.Errorf("stored the event %q", d.Event)
 			}
 		case 200:
 			if !isObject || object["accepted"] != false || object["ignored"] == "" {
@@ -172,6 +192,10 @@ func FuzzPayload(f *testing.F) {
 			s.untouched(t)
 		default:
 			t.Errorf("answered %d %s", got.status, got.body)
+		}
+		request := len(s.intake.accepted) == 1 && s.intake.accepted[0].Request > 0
+		if plain := without.send(hook(event, string(body)).token(without.token)); request && plain.status != 200 || !request && plain.status != got.status {
+			t.Errorf("answered %d, and %d where merge requests are not looked at", got.status, plain.status)
 		}
 		// The project's own credentials never open it for another project.
 		if other := s.send(hook(event, string(body)).token(s.first.Token(1 << 60))); other.status == 202 && s.intake.accepted[len(s.intake.accepted)-1].Project != 1<<60 {

@@ -48,7 +48,7 @@ func (p *program) newCaretaker(c config.Config, s *systems, watch *progress, tol
 		wait = outbound.Wait
 	}
 	return setup.New(setup.Options{
-		Forge: caredFor{s.forge}, Files: &files{s.repository, c.GitLab.URL, p.Now}, Desk: s.desk, Syncer: s.pipeline,
+		Forge: caredFor{s.forge, s.self}, Files: &files{s.repository, c.GitLab.URL, p.Now}, Desk: s.desk, Syncer: s.pipeline,
 		Journal: journal{s.store}, Lease: s.store, Texts: texts,
 		Policy: setup.Policy{
 			Group: strings.Trim(c.GitLab.Group, "/"), Template: c.GitLab.TemplateProject, Branch: c.GitLab.Branch, File: c.GitLab.File,
@@ -65,7 +65,18 @@ func (p *program) newCaretaker(c config.Config, s *systems, watch *progress, tol
 }
 
 // caredFor is GitLab as looking after projects takes it.
-type caredFor struct{ *gitlab.Client }
+type caredFor struct {
+	*gitlab.Client
+	self int64 // 0 where it is not known
+}
+
+// Self asks GitLab only where it is not known.
+func (c caredFor) Self(ctx context.Context) (int64, error) {
+	if c.self > 0 {
+		return c.self, nil
+	}
+	return c.Client.Self(ctx)
+}
 
 // FailedDeliveries returns none where GitLab is too old to tell: it says then only whether a hook is disabled.
 func (c caredFor) FailedDeliveries(ctx context.Context, project, hook int64, since time.Time) ([]contactsync.FailedDelivery, error) {

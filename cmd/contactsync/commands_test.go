@@ -460,6 +460,58 @@ func TestProblemsOfTheFileJSON(t *testing.T) {
 	}
 }
 
+// A run shows how far telling people on GitLab is, in one line and for programs; the history lists nothing of it.
+func TestRunsShowWhoWasTold(t *testing.T) {
+	t.Parallel()
+	statuses := regexp.MustCompile("/statuses/")
+	for name, test := range map[string]struct {
+		scopes []string
+		off    bool
+		fault  *fakegitlab.Fault
+		state  contactsync.ReportState
+		line   string
+	}{
+		"told":      {state: contactsync.ReportTold, line: "On GitLab: people were told how it ended.\n"},
+		"waiting":   {fault: &fakegitlab.Fault{Path: statuses, Status: 502}, state: contactsync.ReportWaiting, line: "On GitLab: people are still to be told how it ended: "},
+		"given up":  {scopes: []string{"read_api", "read_repository"}, state: contactsync.ReportGivenUp, line: "On GitLab: people were not told how it ended, and that was given up: "},
+		"asked not": {off: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorldAround(t, newForge(t, func(o *fakegitlab.Options) { o.Scopes = test.scopes }))
+			if test.off {
+				w.set(silent...)
+			}
+			if test.fault != nil {
+				w.forge.Inject(*test.fault)
+			}
+			w.push(w.members(2))
+			run, status := w.sync()
+			if status != 0 {
+				t.Fatalf("status %d, %+v", status, run.Error)
+			}
+			var shown contactsync.Run
+			w.json(&shown, "runs", "show", run.ID).ends(0)
+			text := w.run("runs", "show", run.ID).ends(0)
+			if test.off {
+				if shown.Report != nil {
+					t.Errorf("the report is %+v", shown.Report)
+				}
+				text.keepsQuietOf("On GitLab")
+			} else {
+				if shown.Report == nil || shown.Report.State != test.state || (shown.Report.Problem == "") != (test.state == contactsync.ReportTold) {
+					t.Errorf("the report is %+v", shown.Report)
+				}
+				text.says(test.line)
+				if n := strings.Count(text.stdout, "On GitLab"); n != 1 || strings.Contains(text.stdout, "..") || strings.Contains(text.stdout, "\ufffd") {
+					t.Errorf("says:\n%s", text.stdout)
+				}
+			}
+			w.run("runs", "--output", "json").ends(0).keepsQuietOf("report")
+		})
+	}
+}
+
 // The beginning of an id that several runs share is as wrong as one that none has.
 func TestAmbiguousRun(t *testing.T) {
 	t.Parallel()

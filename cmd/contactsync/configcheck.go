@@ -98,9 +98,9 @@ func (p *program) tryAll(ctx context.Context, settings config.Config, watch *pro
 		return nil, err
 	}
 	watch.Step("trying GitLab")
-	detail, err := p.checkToken(ctx, forge)
+	token, err := p.checkToken(ctx, forge)
 	watch.Step("trying the desk")
-	checks := []check{tried("store", "can be written", storing), tried("gitlab", detail, err), tried("zendesk", "lets us in", desk.Check(ctx))}
+	checks := []check{tried("store", "can be written", storing), tried("gitlab", p.tokenDetail(settings, token), err), tried("zendesk", "lets us in", desk.Check(ctx))}
 	return append(append(checks, webhookCheck(settings)...), notifyCheck(settings.Notify)...), nil
 }
 
@@ -141,24 +141,32 @@ func (p *program) tokenWorks(ctx context.Context, forge tokenChecker) error {
 	return err
 }
 
-// checkToken returns what is to be known of a token that works.
-func (p *program) checkToken(ctx context.Context, forge tokenChecker) (string, error) {
+// checkToken returns what GitLab says of a token that works, and the zero Token beside an error.
+func (p *program) checkToken(ctx context.Context, forge tokenChecker) (gitlab.Token, error) {
 	token, err := forge.CheckToken(ctx)
 	if err != nil {
-		return "", err
+		return gitlab.Token{}, err
 	}
 	today := contactsync.DateOf(p.Now())
 	lasting := token
 	lasting.Expires = ""
 	if expired := token.Expires != "" && token.Expires <= today; expired || len(lasting.Problems(today)) > 0 {
-		return "", &contactsync.Error{
+		return gitlab.Token{}, &contactsync.Error{
 			Class:  contactsync.ClassRepositoryUnreachable,
 			Detail: strings.Join(token.Problems(today), "\n"), Err: errTokenUnfit,
 			Remedy: "Make a token with the scopes api and read_repository for the service account, and set gitlab.token.",
 		}
 	}
-	detail := append([]string{"the token has the scopes " + strings.Join(token.Scopes, ", ")}, token.Problems(today)...)
-	return strings.Join(detail, "; "), nil
+	return token, nil
+}
+
+// tokenDetail is what is to be known of a token that works.
+func (p *program) tokenDetail(c config.Config, token gitlab.Token) string {
+	detail := append([]string{"the token has the scopes " + strings.Join(token.Scopes, ", ")}, token.Problems(contactsync.DateOf(p.Now()))...)
+	if mute := muteToken(c, token); mute != nil {
+		detail = append(detail, mute.Message+". "+mute.Remedy)
+	}
+	return strings.Join(detail, "; ")
 }
 
 func tried(name, detail string, err error) check {

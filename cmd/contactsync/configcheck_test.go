@@ -8,6 +8,7 @@ import (
 
 	"contactsync"
 	"contactsync/config"
+	fakegitlab "contactsync/internal/fakes/gitlab"
 )
 
 // checked is what config check answers.
@@ -88,6 +89,20 @@ func TestConfigCheckTriesCredentials(t *testing.T) {
 	}
 	w.set("CONTACTSYNC_STORE=sqlite:" + other)
 	w.run("config", "check").ends(2).says("store cannot be used", "file is not a database", "Name another file under store")
+}
+
+// A token that may only read works: config check says that nobody will be told on GitLab, where somebody is to be.
+func TestConfigCheckTellsOfAMuteToken(t *testing.T) {
+	t.Parallel()
+	w := newWorldAround(t, newForge(t, func(o *fakegitlab.Options) { o.Scopes = []string{"read_api", "read_repository"} }))
+	w.run("config", "check").ends(0).says("gitlab   ok", "scopes read_api, read_repository; ", "may not write", "scope api", "role Maintainer")
+	w.set(silent...)
+	w.run("config", "check").ends(0).says("scopes read_api, read_repository\n").keepsQuietOf("may not write")
+}
+
+// silent is the configuration of who tells nobody anything on GitLab.
+var silent = []string{
+	"CONTACTSYNC_REPORT_STATUSES=false", "CONTACTSYNC_REPORT_NOTES=false", "CONTACTSYNC_REPORT_MERGE_REQUESTS=false", "CONTACTSYNC_REPORT_BADGE=off",
 }
 
 // A store that this version cannot use is a matter of configuration, whichever command meets it.

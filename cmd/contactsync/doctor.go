@@ -33,11 +33,14 @@ type diagnosisDocument struct {
 	Findings     []contactsync.Finding     `json:"findings"`
 	Requests     contactsync.Requests      `json:"requests"`
 	Error        *contactsync.Failure      `json:"error,omitempty"` // why it could not be examined
+	// Warnings are about all projects: with --all they are told once, beside the results.
+	Warnings []warning `json:"warnings,omitempty"`
 }
 
 type diagnosesDocument struct {
 	Results  []diagnosisDocument  `json:"results"`
 	Requests contactsync.Requests `json:"requests"` // of all, and of finding them
+	Warnings []warning            `json:"warnings,omitempty"`
 }
 
 func (p *program) doctorCommand() *cobra.Command {
@@ -97,11 +100,12 @@ func (p *program) doctor(ctx context.Context, args []string, flags doctorFlags) 
 		return err
 	}
 	defer systems.close()
+	var finding contactsync.Tally
+	warnings := p.doctorWarnings(contactsync.WithTally(watch.watch(ctx), &finding), settings, systems)
 	caretaker, err := p.newCaretaker(settings, systems, watch, nil)
 	if err != nil {
 		return err
 	}
-	var finding contactsync.Tally
 	checkups, err := rounds(contactsync.WithTally(watch.watch(ctx), &finding), caretaker, args)
 	if err != nil {
 		return err
@@ -124,7 +128,9 @@ func (p *program) doctor(ctx context.Context, args []string, flags doctorFlags) 
 		if err != nil {
 			return err
 		}
-		return p.endDoctor(diagnosesDocument{[]diagnosisDocument{document}, document.Requests}, false)
+		document.Requests = sum(finding.Requests(), document.Requests)
+		document.Warnings = warnings
+		return p.endDoctor(diagnosesDocument{[]diagnosisDocument{document}, document.Requests, warnings}, false)
 	}
 	caretaker.Step = func(string) {} // the bar counts projects
 	watch.Step("examining projects")
@@ -161,13 +167,31 @@ func (p *program) doctor(ctx context.Context, args []string, flags doctorFlags) 
 	watch.Close()
 	total := finding.Requests()
 	for _, d := range results {
-		total.Desk, total.GitLab, total.Git = total.Desk+d.Requests.Desk, total.GitLab+d.Requests.GitLab, total.Git+d.Requests.Git
+		total = sum(total, d.Requests)
 	}
-	err = p.endDoctor(diagnosesDocument{results, total}, true)
+	err = p.endDoctor(diagnosesDocument{results, total, warnings}, true)
 	if ctx.Err() != nil {
 		return p.stopped()
 	}
 	return err
+}
+
+func sum(a, b contactsync.Requests) contactsync.Requests {
+	return contactsync.Requests{Desk: a.Desk + b.Desk, GitLab: a.GitLab + b.GitLab, Git: a.Git + b.Git}
+}
+
+// doctorWarnings asks GitLab about the token: whose it is, which every examination needs to know, and whether it may write.
+// Where GitLab does not tell, the examination asks whose it is, and says why not.
+func (p *program) doctorWarnings(ctx context.Context, settings config.Config, systems *systems) []warning {
+	token, err := p.checkToken(ctx, systems.forge)
+	if err != nil {
+		return nil
+	}
+	systems.self = token.User
+	if mute := muteToken(settings, token); mute != nil {
+		return []warning{*mute}
+	}
+	return nil
 }
 
 // stopped ends a command that was told to.
@@ -294,7 +318,7 @@ func (p *program) endDoctor(all diagnosesDocument, many bool) error {
 				return err
 			}
 		}
-		if err := write(p.Stdout, p.doctorSummary(count, all, many)); err != nil {
+		if err := write(p.Stdout, warningLines(all.Warnings, p.palette())+p.doctorSummary(count, all, many)); err != nil {
 			return err
 		}
 	}
@@ -329,6 +353,14 @@ func (p *program) doctorSummary(c doctorCount, all diagnosesDocument, many bool)
 		text += fmt.Sprintf("%s for your yes: run it with --fix on a terminal, or with --fix --yes.\n", people(c.waiting, "repair waits", "repairs wait"))
 	}
 	return text + p.palette().dim(fmt.Sprintf("Requests: desk %d, GitLab %d, git %d", all.Requests.Desk, all.Requests.GitLab, all.Requests.Git)) + "\n"
+}
+
+func warningLines(warnings []warning, on palette) string {
+	var text strings.Builder
+	for _, w := range warnings {
+		fmt.Fprintf(&text, "%s %s.\n    What to do: %s\n", on.yellow("Warning:"), w.Message, w.Remedy)
+	}
+	return text.String()
 }
 
 // tellDiagnoses shows what was found: a line for a healthy project, and lines for each finding of others.

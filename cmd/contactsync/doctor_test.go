@@ -28,6 +28,7 @@ type diagnosis struct {
 	Findings     []contactsync.Finding
 	Requests     contactsync.Requests
 	Error        *contactsync.Failure
+	Warnings     []struct{ Message, Remedy string }
 }
 
 // left returns the checks of what is not fixed.
@@ -184,6 +185,12 @@ func TestDoctorHealthy(t *testing.T) {
 	if healthy.Requests.GitLab > 8 || healthy.Requests.Git > 4 {
 		t.Errorf("took %+v, at most 8 to GitLab are allowed", healthy.Requests)
 	}
+	if len(healthy.Warnings) > 0 {
+		t.Errorf("warns of %v", healthy.Warnings)
+	}
+	if got := healthy.Requests.GitLab + healthy.Requests.Git; got != len(p.forge.Requests()) {
+		t.Errorf("counted %+v, and %d requests arrived", healthy.Requests, len(p.forge.Requests()))
+	}
 	t.Logf("%+v", healthy.Requests)
 	if len(p.writes()) > 0 {
 		t.Errorf("wrote %v", p.writes())
@@ -314,6 +321,84 @@ func TestDoctorFindings(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A token that may not write is told of once, and makes no project unhealthy. It costs nothing: whose the token is
+// has to be asked anyway.
+func TestDoctorTellsOfAMuteToken(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t, nil)
+	self := regexp.MustCompile("/personal_access_tokens/self$")
+	answer := func(scopes string) fakegitlab.Fault {
+		return fakegitlab.Fault{Path: self, Status: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}},
+			Body: `{"id":1,"user_id":1,"name":"contactsync","active":true,"revoked":false,"scopes":` + scopes + `}`}
+	}
+	asked := func(want int) {
+		t.Helper()
+		got := 0
+		for _, r := range p.forge.Requests() {
+			if self.MatchString(r.Path) {
+				got++
+			}
+		}
+		if p.forge.ForgetRequests(); got != want {
+			t.Errorf("asked %d times what the token may, want %d", got, want)
+		}
+	}
+	remove := p.forge.Inject(answer(`["read_api","read_repository"]`))
+	found := p.examined(0, nil)
+	if len(found.Warnings) != 1 || !strings.Contains(found.Warnings[0].Message, "may not write") || !strings.Contains(found.Warnings[0].Remedy, "scope api") ||
+		!strings.Contains(found.Warnings[0].Remedy, "role Maintainer") {
+		t.Errorf("warns of %+v", found.Warnings)
+	}
+	asked(1)
+	text := p.run("doctor", fmt.Sprint(p.project)).ends(0).says("healthy\nWarning: the token for GitLab may not write", "What to do: Make a token with the scope api", "Healthy.\n")
+	if n := strings.Count(text.stdout, "Warning"); n != 1 {
+		t.Errorf("warns %d times:\n%s", n, text.stdout)
+	}
+	asked(1)
+
+	// With --all it is said once, beside the results, however many there are.
+	id, err := p.forge.CreateProject(fakegitlab.Project{Path: homeGroup + "/other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.organization("Other", id)
+	p.desk.Reindex()
+	p.forge.ForgetRequests()
+	var all struct {
+		Results  []diagnosis
+		Requests contactsync.Requests
+		Warnings []struct{ Message, Remedy string }
+	}
+	p.json(&all, "doctor", "--all").ends(3)
+	if len(all.Results) < 2 || len(all.Warnings) != 1 {
+		t.Errorf("warns of %+v beside %d results", all.Warnings, len(all.Results))
+	}
+	for _, d := range all.Results {
+		if len(d.Warnings) > 0 {
+			t.Errorf("project %d: warns of %+v", d.Project, d.Warnings)
+		}
+	}
+	if got := all.Requests.GitLab + all.Requests.Git; got != len(p.forge.Requests()) {
+		t.Errorf("counted %+v, and %d requests arrived", all.Requests, len(p.forge.Requests()))
+	}
+	asked(1)
+
+	p.set(silent...)
+	if quiet := p.examined(0, nil); len(quiet.Warnings) > 0 || quiet.Requests.GitLab > 8 {
+		t.Errorf("warns of %+v, took %+v", quiet.Warnings, quiet.Requests)
+	}
+	asked(1)
+
+	// Where GitLab does not tell at first, whose the token is is asked again.
+	p.set("CONTACTSYNC_REPORT_STATUSES=true")
+	remove()
+	p.forge.Inject(fakegitlab.Fault{Path: self, Status: http.StatusNotFound, Times: 1})
+	if found := p.examined(0, nil); len(found.Warnings) > 0 {
+		t.Errorf("warns of %+v", found.Warnings)
+	}
+	asked(2)
 }
 
 // Without a yes nothing is written that takes one, whether nobody can be asked or somebody says no. A yes to one thing is no

@@ -254,7 +254,28 @@ func (p *program) runsShowCommand() *cobra.Command {
 				if run.Error != nil {
 					writeFailure(w, run.Error)
 				}
+				w.WriteString(reportLine(run.Report))
 			})
 		},
 	}
+}
+
+// reportLine says how far telling people on GitLab is; "" where nobody was to be told.
+func reportLine(report *contactsync.Report) string {
+	if report == nil {
+		return ""
+	}
+	line := "On GitLab: "
+	switch report.State {
+	case contactsync.ReportTold:
+		line += "people were told how it ended"
+	case contactsync.ReportGivenUp:
+		line += "people were not told how it ended, and that was given up"
+	default:
+		line += "people are still to be told how it ended"
+	}
+	if report.Problem != "" {
+		line += ": " + printable(report.Problem)
+	}
+	return line + ".\n"
 }

@@ -160,17 +160,32 @@ func (p *program) newDaemon(ctx context.Context, settings config.Config, log *sl
 	return d, nil
 }
 
-// checkAtStart tries the credentials, and tells of all that is wrong with them. It keeps nobody from starting: hooks can
-// be taken meanwhile, and of those nothing is lost. The service is not ready until they work.
+// checkAtStart tries the credentials, and logs all that is wrong with them, and what keeps people from being told. It keeps
+// nobody from starting: hooks can be taken meanwhile, and of those nothing is lost. The service is not ready until they
+// work.
 func (p *program) checkAtStart(ctx context.Context, d *daemon, forge tokenChecker) {
+	var token gitlab.Token
+	checkToken := func(ctx context.Context) (err error) {
+		token, err = p.checkToken(ctx, forge)
+		return err
+	}
 	for _, system := range []struct {
 		name string
 		try  func(context.Context) error
-	}{{"gitlab", func(ctx context.Context) error { return p.tokenWorks(ctx, forge) }}, {"desk", d.desk.Check}} {
+	}{{"gitlab", checkToken}, {"desk", d.desk.Check}} {
 		if err := system.try(ctx); err != nil && ctx.Err() == nil {
 			failure := contactsync.FailureOf(err)
 			d.log.Error("a system does not let us in; hooks are taken, and runs wait", "system", system.name,
 				"class", failure.Class, "error", failure.Detail, "remedy", failure.Remedy)
+		}
+	}
+	warnings := []*warning{noBadge(d.settings)}
+	if token.Active { // it works
+		warnings = append(warnings, muteToken(d.settings, token))
+	}
+	for _, w := range warnings {
+		if w != nil {
+			d.log.Warn(w.Message, "remedy", w.Remedy)
 		}
 	}
 }

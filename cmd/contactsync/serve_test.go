@@ -256,6 +256,52 @@ func TestServeChecksAtStart(t *testing.T) {
 	}
 }
 
+// What keeps people from being told on GitLab is said once at the start, with what to do, and keeps nothing from working.
+func TestServeWarnsAtStart(t *testing.T) {
+	t.Parallel()
+	const mute, badge = "may not write there", "no project gets its badge"
+	reading := func(o *fakegitlab.Options) { o.Scopes = []string{"read_api", "read_repository"} }
+	for name, test := range map[string]struct {
+		scopes      func(*fakegitlab.Options)
+		env         []string
+		mute, badge int
+	}{
+		"nothing set":         {nil, nil, 0, 1},
+		"address of badges":   {nil, []string{"CONTACTSYNC_REPORT_BADGE_URL=https://sync.example.com"}, 0, 0},
+		"address of hooks":    {nil, []string{"CONTACTSYNC_WEBHOOK_URL=https://sync.example.com"}, 0, 0},
+		"own pictures":        {nil, []string{"CONTACTSYNC_REPORT_BADGE=pictures"}, 0, 0},
+		"no badge":            {nil, []string{"CONTACTSYNC_REPORT_BADGE=off"}, 0, 0},
+		"token that reads":    {reading, nil, 1, 1},
+		"nobody is told":      {reading, silent, 0, 0},
+		"token that is wrong": {nil, []string{"CONTACTSYNC_GITLAB_TOKEN=wrong"}, 0, 1}, // that is said already
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorldAround(t, newForge(t, func(o *fakegitlab.Options) {
+				if test.scopes != nil {
+					test.scopes(o)
+				}
+			}))
+			w.set(test.env...)
+			s := w.serve()
+			log := s.log.String()
+			if strings.Count(log, mute) != test.mute || strings.Count(log, badge) != test.badge {
+				t.Errorf("the log says:\n%s", log)
+			}
+			if test.mute > 0 && (!strings.Contains(log, "scope api") || !strings.Contains(log, "role Maintainer")) {
+				t.Errorf("the log has no remedy:\n%s", log)
+			}
+			if test.badge > 0 && !strings.Contains(log, "report.badge_url") {
+				t.Errorf("the log has no remedy:\n%s", log)
+			}
+			if status, body := s.get("/readyz"); name != "token that is wrong" && status != http.StatusOK {
+				t.Errorf("/readyz: %d %s", status, body)
+			}
+			s.end(0)
+		})
+	}
+}
+
 // Two services on one SQLite store would fight over it, so the second says so, and an address that is taken is named.
 func TestServeAlone(t *testing.T) {
 	t.Parallel()

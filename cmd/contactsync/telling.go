@@ -53,6 +53,34 @@ func reportsOf(c config.Config) string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// warning is something that needs no more than a look: everything works without.
+type warning struct {
+	Message string `json:"message"`
+	Remedy  string `json:"remedy"`
+}
+
+// muteToken is the warning that people are to be told something and the token may not; nil where it may, or nobody is.
+func muteToken(c config.Config, token gitlab.Token) *warning {
+	if reportsOf(c) == "" || token.MayWrite() {
+		return nil
+	}
+	return &warning{
+		"the token for GitLab may not write there, so nobody is told on GitLab what became of a commit; the sync goes on",
+		"Make a token with the scope api for the service account, give the account the role Maintainer in the projects, and set gitlab.token. If nobody is to be told, turn off what begins with report. in the configuration.",
+	}
+}
+
+// noBadge is the warning that badges are to be drawn and nobody could fetch them; nil where somebody can, or none is.
+func noBadge(c config.Config) *warning {
+	if c.Report.Badge != "drawn" || picturesOf(c) != (sync.Pictures{}) {
+		return nil
+	}
+	return &warning{
+		"no project gets its badge, because nobody knows where browsers would find it",
+		"Set report.badge_url, or webhook.url, to the address at which this service is reached, or report.badge to off.",
+	}
+}
+
 // newTeller returns nil where people are told nothing.
 func newTeller(c config.Config, s *systems) (*sync.Teller, error) {
 	if c.Report.Gate && !(c.Report.Statuses && c.Report.MergeRequests) {

@@ -32,6 +32,7 @@ type systems struct {
 	pipeline   *sync.Pipeline
 	teller     *sync.Teller // nil where nobody is told anything, or nothing may be written
 	transport  *http.Transport
+	self       int64 // the account that the token for GitLab stands for, 0 while nobody has asked
 }
 
 func (s *systems) close() error {
