@@ -105,12 +105,14 @@ func New(options Options) (*Repository, error) {
 //   - file_too_large: it is larger than MaxFile.
 //   - repository_unreachable: anything else, such as the network, refused credentials, a missing repository, an answer
 //     that is too large, too slow or makes no sense. When the context ended, the error wraps its error.
+//
+// With an error, the File has the commit alone, where the branch has one: whoever pushed it is told beside it.
 func (r *Repository) Read(ctx context.Context, project contactsync.Project) (contactsync.File, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.options.Timeout, errSlow)
 	defer cancel()
 	file, err := r.read(ctx, project)
 	if err != nil {
-		return contactsync.File{}, fmt.Errorf("reading %s of %s: %w", r.options.File, nameOf(project), err)
+		return contactsync.File{Commit: file.Commit}, fmt.Errorf("reading %s of %s: %w", r.options.File, nameOf(project), err)
 	}
 	return file, nil
 }
@@ -132,6 +134,12 @@ func (r *Repository) read(ctx context.Context, project contactsync.Project) (con
 		return contactsync.File{}, r.noBranch(refs)
 	}
 
+	file, err := r.readAt(ctx, fetch, refs, head)
+	file.Commit = head.String()
+	return file, err
+}
+
+func (r *Repository) readAt(ctx context.Context, fetch *connection, refs *packp.AdvRefs, head plumbing.Hash) (contactsync.File, error) {
 	objects, err := r.roots(ctx, fetch, refs, head)
 	if err != nil {
 		return contactsync.File{}, err

@@ -405,11 +405,18 @@ func TestReadMissing(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			h := newHouse(t)
+			head := ""
 			for _, c := range test.commits {
-				h.commit(t, c)
+				head = h.commit(t, c)
 			}
-			_, err := read(t, test.options, h.project)
+			if test.options.Branch != "" {
+				head = "" // which is not there
+			}
+			file, err := read(t, test.options, h.project)
 			wantClass(t, err, contactsync.ClassFileMissing, test.words, "support/organization-42")
+			if want := (contactsync.File{Commit: head}); !reflect.DeepEqual(file, want) {
+				t.Errorf("with the error came %+v, want %+v", file, want)
+			}
 		})
 	}
 

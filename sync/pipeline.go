@@ -23,7 +23,7 @@ type Forge interface {
 
 // Repository reads the contacts file of a project.
 type Repository interface {
-	// Read returns the configured file at the head of the configured branch.
+	// Read returns the configured file at the head of the configured branch; with an error, its commit where there is one.
 	// Errors: file_missing, file_too_large, repository_unreachable.
 	Read(ctx context.Context, project contactsync.Project) (contactsync.File, error)
 }
