@@ -78,9 +78,8 @@ func (s *service) hears(messages ...string) []map[string]any {
 			if !more {
 				s.w.Fatalf("the service ended and never said all of %q:\n%s", messages, s.log.String())
 			}
-			text, _ := json.Marshal(line) //nolint:errchkjson // it was read as JSON
-			s.log.Write(append(text, '\n'))
-			if strings.HasPrefix(fmt.Sprint(line["msg"]), "no JSON") || strings.Contains(string(text), secret) || strings.Contains(string(text), hookToken) {
+			text := s.keep(line)
+			if strings.HasPrefix(fmt.Sprint(line["msg"]), "no JSON") || strings.Contains(text, secret) || strings.Contains(text, hookToken) {
 				s.w.Errorf("a line of the log is no JSON, or tells a secret: %s", text)
 			}
 			for i, message := range messages {
@@ -95,6 +94,21 @@ func (s *service) hears(messages ...string) []map[string]any {
 		}
 	}
 	return heard
+}
+
+// rest reads what the log of a service that has ended still holds, and returns all of it.
+func (s *service) rest() string {
+	s.w.Helper()
+	for line := range s.lines {
+		s.keep(line)
+	}
+	return s.log.String()
+}
+
+func (s *service) keep(line map[string]any) string {
+	text, _ := json.Marshal(line) //nolint:errchkjson // it was read as JSON
+	s.log.Write(append(text, '\n'))
+	return string(text)
 }
 
 // end tells the service to end, and checks the exit status. It is safe to call twice.
