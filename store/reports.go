@@ -232,8 +232,9 @@ func (s *Store) doReport(ctx context.Context, job Job, do func(context.Context) 
 		due := before.now(s.options.Now())
 		var failed error
 		if due {
-			if failed = do(ctx); ctx.Err() != nil {
-				return errors.Join(ctx.Err(), failed) // the next process goes on
+			// What was given up because the process stops is no try that failed: the next process goes on.
+			if failed = do(ctx); ctx.Err() != nil || errors.Is(failed, context.Canceled) {
+				return errors.Join(ctx.Err(), failed)
 			}
 		}
 		return s.writeHeld(context.WithoutCancel(ctx), fmt.Sprintf("recording what was told about project %d", job.Project), func(tx tx) error {

@@ -189,6 +189,24 @@ func TestReportWaitsWhenTold(t *testing.T) {
 	})
 }
 
+// Telling that was given up because the process stops is no failed try: it is as owed as before, and not later.
+func TestReportThatWasGivenUp(t *testing.T) {
+	onEach(t, func(t *testing.T, address string) {
+		s := reporting(t, address, newClock())
+		run := ended(t, s, contactsync.Run{Status: contactsync.StatusSucceeded, Commit: "a"})
+		err := s.Report(t.Context(), 7, 0, func(context.Context) error { return context.Canceled })
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		if got := stateOf(t, s, run); got != (contactsync.Report{State: contactsync.ReportWaiting}) {
+			t.Errorf("afterwards: %+v", got)
+		}
+		if !tell(t, s, 0, nil) {
+			t.Error("it is not told at once by whoever comes next")
+		}
+	})
+}
+
 // A run that ends while the one before it is being told is told as well.
 func TestRunEndsWhileTelling(t *testing.T) {
 	onEach(t, func(t *testing.T, address string) {

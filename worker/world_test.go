@@ -56,13 +56,14 @@ func newWorld(t *testing.T) *world {
 		t: t, address: "sqlite:" + filepath.Join(t.TempDir(), "store.db"),
 		desk: newDesk(), clock: &clock{now: time.Now()}, ended: make(chan contactsync.Run, 1000), log: &lines{},
 	}
-	w.Store = w.open()
+	w.Store = w.open("")
 	return w
 }
 
-func (w *world) open() *store.Store {
+// open opens the store of the world; reports is how people are told, "" for not at all.
+func (w *world) open(reports string) *store.Store {
 	w.t.Helper()
-	opened, err := store.Open(w.t.Context(), w.address, store.Options{Now: w.clock.Now})
+	opened, err := store.Open(w.t.Context(), w.address, store.Options{Now: w.clock.Now, Reports: reports})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -24,6 +24,7 @@ const (
 	dyingProgram = "contactsync-dying"
 	dieAtWrite   = "DIE_AT_WRITE"   // to the desk, from 1
 	dieAtRequest = "DIE_AT_REQUEST" // of whatever kind, to whomever, from 1; instead
+	dieAtTelling = "DIE_AT_TELLING" // write that tells people something on GitLab, from 1; instead
 	dieAfter     = "DIE_AFTER"      // "true": once the answer is there, before anybody reads it
 	diedStatus   = 137
 )
@@ -31,8 +32,11 @@ const (
 // runUntilDeath is contactsync in a process that ends, without any goodbye, at one of its writes.
 func runUntilDeath() {
 	counts, variable := isWrite, dieAtWrite
-	if os.Getenv(dieAtWrite) == "" {
+	switch {
+	case os.Getenv(dieAtRequest) != "":
 		counts, variable = func(string, string) bool { return true }, dieAtRequest
+	case os.Getenv(dieAtTelling) != "":
+		counts, variable = func(method, path string) bool { return method != http.MethodGet && telling.MatchString(path) }, dieAtTelling
 	}
 	at, err := strconv.ParseInt(os.Getenv(variable), 10, 64)
 	if err != nil {

@@ -251,6 +251,7 @@ func (p *program) runsShowCommand() *cobra.Command {
 				}
 				w.WriteString("\n")
 				writeRun(w, run, projectSource(run), p.palette())
+				writeReport(w, run)
 				if run.Error != nil {
 					writeFailure(w, run.Error)
 				}

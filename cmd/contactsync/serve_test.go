@@ -33,7 +33,7 @@ type service struct {
 }
 
 // serve starts the service, and returns once it takes hooks.
-func (w *world) serve() *service {
+func (w *world) serve(flags ...string) *service {
 	w.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	reader, writer := io.Pipe()
@@ -41,7 +41,7 @@ func (w *world) serve() *service {
 	env := append([]string{"CONTACTSYNC_WEBHOOK_TOKEN=" + hookToken, "CONTACTSYNC_WEBHOOK_LISTEN=127.0.0.1:0"}, w.env...)
 	go func() {
 		s.ended <- main.Main{
-			Args: []string{"serve"}, Env: env, Stdout: writer, Stderr: writer, Now: w.now,
+			Args: append([]string{"serve"}, flags...), Env: env, Stdout: writer, Stderr: writer, Now: w.now,
 			Remote: main.Clock{Now: w.clock.Now, Wait: w.clock.Wait}, Transport: w.transport,
 		}.Run(ctx)
 		writer.Close()
@@ -64,25 +64,51 @@ func (w *world) serve() *service {
 // until reads the log up to a message.
 func (s *service) until(message string) map[string]any {
 	s.w.Helper()
+	return s.hears(message)[0]
+}
+
+// hears reads the log until all messages have come, in whatever order, and returns their lines.
+func (s *service) hears(messages ...string) []map[string]any {
+	s.w.Helper()
 	limit := time.After(30 * time.Second)
-	for {
+	heard := make([]map[string]any, len(messages))
+	for left := len(messages); left > 0; {
 		select {
 		case line, more := <-s.lines:
 			if !more {
-				s.w.Fatalf("the service ended and never said %q:\n%s", message, s.log.String())
+				s.w.Fatalf("the service ended and never said all of %q:\n%s", messages, s.log.String())
 			}
-			text, _ := json.Marshal(line) //nolint:errchkjson // it was read as JSON
-			s.log.Write(append(text, '\n'))
-			if strings.HasPrefix(fmt.Sprint(line["msg"]), "no JSON") || strings.Contains(string(text), secret) || strings.Contains(string(text), hookToken) {
+			text := s.keep(line)
+			if strings.HasPrefix(fmt.Sprint(line["msg"]), "no JSON") || strings.Contains(text, secret) || strings.Contains(text, hookToken) {
 				s.w.Errorf("a line of the log is no JSON, or tells a secret: %s", text)
 			}
-			if line["msg"] == message {
-				return line
+			for i, message := range messages {
+				if heard[i] == nil && line["msg"] == message {
+					heard[i] = line
+					left--
+					break
+				}
 			}
 		case <-limit:
-			s.w.Fatalf("the service never said %q:\n%s", message, s.log.String())
+			s.w.Fatalf("the service never said all of %q:\n%s", messages, s.log.String())
 		}
 	}
+	return heard
+}
+
+// rest reads what the log of a service that has ended still holds, and returns all of it.
+func (s *service) rest() string {
+	s.w.Helper()
+	for line := range s.lines {
+		s.keep(line)
+	}
+	return s.log.String()
+}
+
+func (s *service) keep(line map[string]any) string {
+	text, _ := json.Marshal(line) //nolint:errchkjson // it was read as JSON
+	s.log.Write(append(text, '\n'))
+	return string(text)
 }
 
 // end tells the service to end, and checks the exit status. It is safe to call twice.

@@ -4,11 +4,12 @@ import "fmt"
 
 // Hook is a hook as AddHook makes it: one for pushes.
 type Hook struct {
-	URL          string
-	BranchFilter string // "" lets every branch through
-	Token        string
-	SigningToken string
-	Variables    map[string]string // for the placeholders of the URL
+	URL           string
+	BranchFilter  string // "" lets every branch through
+	MergeRequests bool   // it is told of merge requests, too
+	Token         string
+	SigningToken  string
+	Variables     map[string]string // for the placeholders of the URL
 }
 
 // AddHook gives a project a hook, as its API would, and returns the hook's number.
@@ -17,7 +18,7 @@ func (s *Server) AddHook(project int64, wanted Hook) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	made := settings{URL: &wanted.URL, BranchFilter: &wanted.BranchFilter, Token: &wanted.Token, SigningToken: &wanted.SigningToken}
+	made := settings{URL: &wanted.URL, BranchFilter: &wanted.BranchFilter, MergeRequests: &wanted.MergeRequests, Token: &wanted.Token, SigningToken: &wanted.SigningToken}
 	if s.options.OldHooks {
 		made.SigningToken = nil
 	}

@@ -43,6 +43,13 @@ func (s *Server) Inject(fault Fault) (remove func()) {
 	}
 }
 
+// ClearFaults switches all faults off.
+func (s *Server) ClearFaults() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
 // removeFault expects the lock to be held.
 func (s *Server) removeFault(fault *Fault) {
 	for i, f := range s.faults {
