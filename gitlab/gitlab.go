@@ -211,6 +211,7 @@ func (c *Client) CheckToken(ctx context.Context) (Token, error) {
 		return Token{}, fmt.Errorf("checking the token for GitLab: %w", senseless("it is empty"))
 	}
 	token := Token{User: found.UserID, Name: outbound.Clean(found.Name, 100), Scopes: found.Scopes, Active: found.Active && !found.Revoked}
+	c.learn(token.User)
 	if found.ExpiresAt != nil {
 		token.Expires = contactsync.DateOf(time.Time(*found.ExpiresAt))
 	}

@@ -81,7 +81,16 @@ func wrapNote(doing string, thread contactsync.Thread, err error) error {
 	return fmt.Errorf("%s merge request %d of project %d: %w", doing, thread.Request, thread.Project, err)
 }
 
-// ownUser returns the number of the token's own user, which is asked for once.
+// learn remembers the number of the token's own user, which some answers tell by the way.
+func (c *Client) learn(own int64) {
+	select {
+	case known := <-c.own:
+		c.own <- max(own, known)
+	default: // somebody is asking for it
+	}
+}
+
+// ownUser returns the number of the token's own user, which is asked for once, unless another answer told it.
 func (c *Client) ownUser(ctx context.Context) (int64, error) {
 	var own int64
 	select {
@@ -102,7 +111,7 @@ func (c *Client) ownUser(ctx context.Context) (int64, error) {
 
 // FindNote looks for our note in a thread: the oldest one that the token's own user wrote, and that has our mark. Somebody
 // else's that has it, too, is not ours. It takes one request for a hundred discussions, and one more, once per client, to
-// learn who the own user is.
+// learn who the own user is, unless a status that was set or a look at the token has told.
 //
 // Errors: invalid_project_id as of Project; gitlab_refused, also where there is no such commit or merge request;
 // repository_unreachable, also for a list that is not complete, or has more than 10,000 discussions.

@@ -93,12 +93,16 @@ func (c *Client) setStatus(ctx context.Context, project int64, status contactsyn
 		var answer struct {
 			Commit string                  `json:"sha"`
 			State  contactsync.CommitState `json:"status"`
+			Author struct {
+				ID int64 `json:"id"`
+			} `json:"author"`
 		}
 		_, err := c.changing(ctx, c.explainReport, http.MethodPost, path+"/statuses/"+status.Commit, options, &answer)
 		switch {
 		case err == nil && (answer.Commit != status.Commit || answer.State != status.State):
 			return senseless(fmt.Sprintf("it is about the status %q of %q", answer.State, answer.Commit))
 		case err == nil || errors.Is(err, errAlready):
+			c.learn(answer.Author.ID)
 			return nil
 		case !errors.Is(err, errBusy) || attempt == maxRetries:
 			return err

@@ -50,8 +50,8 @@ func (t *Teller) Review(ctx context.Context, project, number int64) error {
 		return err
 	}
 	failed := []error{
-		t.noteRequest(ctx, at, &told, t.requestNote(request, proposal, run)),
 		t.statusRequest(ctx, at, &told, request, t.planStatus(run)),
+		t.noteRequest(ctx, at, &told, t.requestNote(request, proposal, run)),
 	}
 	if failure := run.Error; failure != nil && failure.Who != contactsync.WhoCustomer {
 		// The comment says that there is no plan yet; another try may bring one.

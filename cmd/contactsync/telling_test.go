@@ -453,11 +453,12 @@ func TestCostOfTelling(t *testing.T) {
 	const (
 		status, note, reword = "POST statuses/#", "POST repository/commits/#/discussions", "PUT repository/commits/#/discussions/#/notes/#"
 		badges, badge, again = "GET badges", "POST badges", "PUT badges/#"
+		find                 = "GET repository/commits/#/discussions"
 		wrong                = "- {name: Ada Lovelace, email: ada.example.com}\n"
 	)
 	t.Run("pushes", func(t *testing.T) {
 		t.Parallel()
-		for first, want := range map[string][]string{"unchanged": {status, badges, badge}, "succeeded": {status, badges, badge}, "failed": {status, note, badges, badge}} {
+		for first, want := range map[string][]string{"unchanged": {status, badges, badge}, "succeeded": {status, badges, badge}, "failed": {status, find, note, badges, badge}} {
 			w := newTelledWorld(t)
 			s := w.listen()
 			push := func(what, text string, want ...string) {
@@ -473,7 +474,7 @@ func TestCostOfTelling(t *testing.T) {
 			}
 			texts := map[string]string{"unchanged": w.text(w.people), "succeeded": w.text(w.people[:4]), "failed": wrong}
 			push(first, texts[first], want...)
-			push("failed", wrong+"#\n", status, note, again)
+			push("failed", wrong+"#\n", status, find, note, again)
 			push("succeeded", w.text(append(slices.Clone(w.people[1:]), contact("Mary Somerville", "mary@example.com"))), status, again)
 			push("unchanged", w.text(append(slices.Clone(w.people[1:]), contact("Mary Somerville", "mary@example.com")))+"#\n", status, again)
 			s.end(0)
@@ -495,7 +496,7 @@ func TestCostOfTelling(t *testing.T) {
 		}
 		sync("the first run", 0, 9, status, badges, badge)
 		sync("nothing new", 0, 9)
-		sync("too many contacts", 1, 2, status, note)
+		sync("too many contacts", 1, 2, status, find, note)
 		sync("too many contacts, still", 1, 2)
 		sync("mended", 0, 9, status, reword)
 		if err := w.forge.DeleteNote(project, w.note(w.forge.Notes(project, w.head("master"))).ID); err != nil {
@@ -505,8 +506,8 @@ func TestCostOfTelling(t *testing.T) {
 		w.isTold(w.head("master"), "failed", "the limit")
 		w.forge.Inject(fakegitlab.Fault{Method: http.MethodPost, Path: regexp.MustCompile(`/discussions$`), Times: 1, Reset: true, After: true})
 		w.commitOf("master", append(slices.Clone(w.people), contact("Mary Somerville", "mary@example.com")))
-		sync("a note that is in doubt", 1, 3, status, note, again)
-		sync("looks for it", 1, 4, "GET personal_access_tokens/self", "GET repository/commits/#/discussions", reword)
+		sync("a note that is in doubt", 1, 3, status, find, note, again)
+		sync("looks for it", 1, 4, "GET personal_access_tokens/self", find, reword)
 		w.isTold(w.head("master"), "failed", "the limit")
 	})
 }
@@ -552,7 +553,7 @@ func (w *telledWorld) isNothing(s *service, what string) {
 func TestServeReviews(t *testing.T) {
 	t.Parallel()
 	const (
-		look, status         = "GET merge_requests/#", "POST statuses/#"
+		look, status, find   = "GET merge_requests/#", "POST statuses/#", "GET merge_requests/#/discussions"
 		note, reword, settle = "POST merge_requests/#/discussions", "PUT merge_requests/#/discussions/#/notes/#", "PUT merge_requests/#/discussions/#"
 	)
 	var held sync.RWMutex // hooks, as long as it is locked
@@ -587,7 +588,7 @@ func TestServeReviews(t *testing.T) {
 	w.forge.ForgetRequests()
 	before := w.desk.Requests()
 	w.open(hostile)
-	reviewed("opened", look, note, status)
+	reviewed("opened", look, status, find, note)
 	first := w.isReviewed("success", "add 4 contacts and remove 1")
 
 	w.forge.ForgetRequests()
@@ -621,7 +622,7 @@ func TestServeReviews(t *testing.T) {
 
 	read = len(w.desk.Requests())
 	w.commitText("change", "# the same people\n"+w.text(w.people))
-	reviewed("changes it again", look, reword, settle, status)
+	reviewed("changes it again", look, status, reword, settle)
 	if comment := w.isReviewed("success", "change no contact"); comment.Resolved {
 		t.Errorf("the comment is %+v", comment)
 	}
@@ -630,7 +631,7 @@ func TestServeReviews(t *testing.T) {
 	}
 
 	w.commitText("change", "- {name: /close, email: close.example.com}\n")
-	reviewed("is wrong", look, reword, status)
+	reviewed("is wrong", look, status, reword)
 	w.isReviewed("failed", "is not an e-mail address")
 
 	for _, turn := range []struct {
@@ -666,7 +667,7 @@ func TestServeReviews(t *testing.T) {
 	w.hasExactly(w.people)
 
 	w.commitOf("change", hostile)
-	reviewed("is right at last", look, reword, status)
+	reviewed("is right at last", look, status, reword)
 	w.forge.ForgetRequests()
 	tip, err := w.forge.Merge(project, 1, false)
 	if err != nil {
