@@ -130,7 +130,10 @@ func (p *program) showTold(ctx context.Context, s *stage, run contactsync.Run) e
 func (p *program) quote(where, text string) error {
 	var w strings.Builder
 	for line := range strings.Lines(text) {
-		w.WriteString("   | " + line)
+		if line != "\n" {
+			line = " " + line
+		}
+		w.WriteString("   |" + line)
 	}
 	return p.say("   %s:\n%s", where, w.String())
 }
