@@ -8,6 +8,8 @@ const (
 	CommitPending CommitState = "pending"
 	CommitSuccess CommitState = "success"
 	CommitFailed  CommitState = "failed"
+	// CommitCanceled is of a commit that nobody read, because a newer one came.
+	CommitCanceled CommitState = "canceled"
 )
 
 // CommitStatus is what a forge shows beside a commit, and what can gate a merge. The newest of a name counts.

@@ -348,6 +348,14 @@ func (s *Store) SaveTold(ctx context.Context, project int64, subject string, tol
 	})
 }
 
+// Again asks for another telling about the project, when the one under way has ended.
+func (s *Store) Again(ctx context.Context, project int64) error {
+	return s.writeHeld(ctx, fmt.Sprintf("asking for another telling about project %d", project), func(tx tx) error {
+		_, err := s.wantReport(ctx, tx, wish{project: project})
+		return err
+	})
+}
+
 // Badge returns the part of the address of a project's badge that nobody can guess, and how it was last set on the
 // forge, a zero one for never. The first call makes the former.
 func (s *Store) Badge(ctx context.Context, project int64) (key string, shown contactsync.Badge, err error) {

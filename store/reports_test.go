@@ -222,6 +222,22 @@ func TestRunEndsWhileTelling(t *testing.T) {
 	})
 }
 
+// Whoever tells can ask for another telling, which follows at once and says nothing about the fingerprint.
+func TestTellAgain(t *testing.T) {
+	onEach(t, func(t *testing.T, address string) {
+		s := reporting(t, address, newClock())
+		ended(t, s, contactsync.Run{Status: contactsync.StatusUnchanged, Commit: "a"})
+		err := s.Report(t.Context(), 7, 0, func(ctx context.Context) error { return s.Again(ctx, 7) })
+		if err != nil || !tell(t, s, 0, nil) || tell(t, s, 0, nil) {
+			t.Errorf("there is not exactly one more telling (%v)", err)
+		}
+		ended(t, s, contactsync.Run{Status: contactsync.StatusUnchanged, Commit: "a"})
+		if tell(t, s, 0, nil) {
+			t.Error("what was told already is told again")
+		}
+	})
+}
+
 // A run that is owed for some seconds is worth a word, once; one that comes at once is not. The end is told afterwards,
 // even if it says the same as the end before.
 func TestReportOfWaiting(t *testing.T) {

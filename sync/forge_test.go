@@ -152,6 +152,7 @@ type memoryLedger struct {
 	owed  bool
 	told  map[string]contactsync.Told
 	shown contactsync.Badge
+	again int // how often another telling was asked for
 }
 
 func newMemoryLedger() *memoryLedger { return &memoryLedger{told: map[string]contactsync.Told{}} }
@@ -181,3 +182,8 @@ func (l *memoryLedger) SaveBadge(_ context.Context, _ int64, shown contactsync.B
 var errLost = &contactsync.Error{Class: contactsync.ClassRepositoryUnreachable, Detail: "the answer was lost", Err: errors.New("lost")}
 
 func commit(letter string) string { return strings.Repeat(letter, 40) }
+
+func (l *memoryLedger) Again(context.Context, int64) error {
+	l.again++
+	return nil
+}

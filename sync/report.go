@@ -53,6 +53,8 @@ type Ledger interface {
 	// Badge returns the part of the badge's address that nobody can guess, and how it was last set.
 	Badge(ctx context.Context, project int64) (key string, shown contactsync.Badge, err error)
 	SaveBadge(ctx context.Context, project int64, shown contactsync.Badge) error
+	// Again asks for another telling about the project, when this one has ended.
+	Again(ctx context.Context, project int64) error
 }
 
 // Words are the texts.
@@ -118,14 +120,62 @@ func (t *Teller) Tell(ctx context.Context, project int64) error {
 	if err != nil {
 		return err
 	}
+	waiting, err := t.Ledger.Told(ctx, project, waitingSubject)
+	if err != nil {
+		return err
+	}
+	if run.Commit == "" {
+		run.Commit = waiting.Status // it failed before it came to a commit; this one waits for an answer
+	}
 	var failed []error
 	if run.ID != "" {
 		failed = append(failed, t.tellCommit(ctx, project, run), t.tellBadge(ctx, project, run))
 	}
 	if owed {
-		failed = append(failed, t.tellWaiting(ctx, project))
+		failed = append(failed, t.tellWaiting(ctx, project, waiting.Status))
+	} else if waiting.Status != "" {
+		failed = append(failed, t.endWaiting(ctx, project, run, waiting))
 	}
 	return hopefulFirst(failed)
+}
+
+// waitingSubject is where the ledger has, as its status, the commit that was last said to wait for its run.
+const waitingSubject = "waiting"
+
+// endWaiting sees to it that no commit waits for ever: where a newer one was read instead, it is told so. That is left to a
+// telling of its own, so that none takes more requests than it may.
+func (t *Teller) endWaiting(ctx context.Context, project int64, run contactsync.Run, waiting contactsync.Told) error {
+	if waiting.Status != run.Commit {
+		if waiting.Run != run.ID {
+			if err := t.Ledger.SaveTold(ctx, project, waitingSubject, contactsync.Told{Run: run.ID, Status: waiting.Status}); err != nil {
+				return err
+			}
+			return t.Ledger.Again(ctx, project)
+		}
+		if err := t.passOver(ctx, project, waiting.Status); err != nil {
+			return err
+		}
+	}
+	return t.Ledger.SaveTold(ctx, project, waitingSubject, contactsync.Told{})
+}
+
+func (t *Teller) passOver(ctx context.Context, project int64, commit string) error {
+	return t.setPlain(ctx, project, commit, contactsync.CommitCanceled, "passed_over")
+}
+
+// setPlain sets a status that says no more than its kind.
+func (t *Teller) setPlain(ctx context.Context, project int64, commit string, state contactsync.CommitState, kind string) error {
+	told, err := t.Ledger.Told(ctx, project, commit)
+	if err != nil {
+		return err
+	}
+	description, err := t.Words.Status(templates.StatusData{Kind: kind})
+	if err != nil {
+		return err
+	}
+	return t.setStatus(ctx, place{project: project, subject: commit}, &told, contactsync.CommitStatus{
+		Commit: commit, Ref: t.Branch, Name: StatusName, State: state, Description: description,
+	})
 }
 
 // hopefulFirst joins errors, those in front that trying again may mend: they decide.
@@ -203,8 +253,9 @@ func (t *Teller) noteEnd(ctx context.Context, at place, told *contactsync.Told, 
 	return nil
 }
 
-// tellWaiting says beside the newest commit that its run is still to come, or under way.
-func (t *Teller) tellWaiting(ctx context.Context, project int64) error {
+// tellWaiting says beside the newest commit that its run is still to come, or under way. before is the commit of which that
+// was said last.
+func (t *Teller) tellWaiting(ctx context.Context, project int64, before string) error {
 	if !t.Statuses {
 		return nil
 	}
@@ -212,17 +263,15 @@ func (t *Teller) tellWaiting(ctx context.Context, project int64) error {
 	if err != nil || head == "" {
 		return err
 	}
-	told, err := t.Ledger.Told(ctx, project, head)
-	if err != nil {
+	if before != "" && before != head {
+		if err := t.passOver(ctx, project, before); err != nil {
+			return err
+		}
+	}
+	if err := t.Ledger.SaveTold(ctx, project, waitingSubject, contactsync.Told{Status: head}); err != nil {
 		return err
 	}
-	description, err := t.Words.Status(templates.StatusData{Kind: "waiting"})
-	if err != nil {
-		return err
-	}
-	return t.setStatus(ctx, place{project: project, subject: head}, &told, contactsync.CommitStatus{
-		Commit: head, Ref: t.Branch, Name: StatusName, State: contactsync.CommitPending, Description: description,
-	})
+	return t.setPlain(ctx, project, head, contactsync.CommitPending, "waiting")
 }
 
 // place is where something is told.

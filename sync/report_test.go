@@ -250,6 +250,54 @@ func TestTellWaiting(t *testing.T) {
 	}
 }
 
+// No commit waits for ever: one that a newer one took the run of is told so, and one whose run failed before it came to the
+// file is told that.
+func TestNobodyWaitsForEver(t *testing.T) {
+	r := newTold(t, nil)
+	wait := func(head string) {
+		t.Helper()
+		r.forge.head, r.ledger.owed = commit(head), true
+		if err := r.Tell(t.Context(), 7); err != nil {
+			t.Fatal(err)
+		}
+		r.ledger.owed = false
+	}
+	again := func() {
+		t.Helper()
+		if r.ledger.again != 1 {
+			t.Errorf("another telling was asked for %d times", r.ledger.again)
+		}
+		r.ledger.again = 0
+		if err := r.Tell(t.Context(), 7); err != nil || r.ledger.again != 0 {
+			t.Errorf("%v, and another telling is asked for %d times", err, r.ledger.again)
+		}
+	}
+	wait("a")
+	if used := r.tell(contactsync.Run{Status: contactsync.StatusUnchanged, Commit: commit("b")}); used > 3 {
+		t.Errorf("%d requests", used)
+	}
+	again()
+	if got := r.status(commit("a"), sync.StatusName); got.State != contactsync.CommitCanceled || !strings.Contains(got.Description, "a newer commit was read") {
+		t.Errorf("the commit that was passed over: %+v", got)
+	}
+
+	wait("c")
+	wait("d")
+	if got := r.status(commit("c"), sync.StatusName).State; got != contactsync.CommitCanceled {
+		t.Errorf("a commit that a newer one waits instead of: %s", got)
+	}
+	lost := failedWith(contactsync.ClassNoOrgFound, "nothing is linked")
+	lost.Commit = ""
+	r.tell(lost)
+	if got := r.status(commit("d"), sync.StatusName); got.State != contactsync.CommitFailed || !strings.Contains(got.Description, "we are on it") || r.ledger.again != 0 {
+		t.Errorf("the commit whose run failed early: %+v", got)
+	}
+	calls := r.forge.calls
+	if err := r.Tell(t.Context(), 7); err != nil || r.forge.calls != calls {
+		t.Errorf("what is over is told again: %v", err)
+	}
+}
+
 // Who was added, renamed and removed is told by name only where that is wanted.
 func TestNames(t *testing.T) {
 	run := contactsync.Run{

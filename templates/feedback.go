@@ -24,7 +24,7 @@ const (
 
 // The values that fields of the data may have.
 var (
-	statusKinds  = []string{"waiting", "synced", "held", "partial", "failed", "valid", "invalid", "untouched"}
+	statusKinds  = []string{"waiting", "passed_over", "synced", "held", "partial", "failed", "valid", "invalid", "untouched"}
 	badgeStates  = []string{"synced", "held", "partial", "failed", "stale", "unknown"}
 	noticeEvents = []string{"held", "quarantined", "hook_disabled", "credential_expires", "sweep_held"}
 )

@@ -39,6 +39,7 @@ func statuses() []templates.StatusData {
 	}
 	return []templates.StatusData{
 		of("waiting", templates.Counts{}),
+		of("passed_over", templates.Counts{}),
 		of("synced", counts), of("synced", templates.Counts{Added: 1}), of("synced", templates.Counts{Unchanged: 8}), of("synced", templates.Counts{}),
 		of("held", templates.Counts{Held: 5}), of("held", templates.Counts{Added: 1, Unchanged: 2, Held: 1}), of("held", templates.Counts{}),
 		of("partial", templates.Counts{Added: 2, Unchanged: 7, Conflicts: 1}), with(of("partial", templates.Counts{Added: 2, Unchanged: 7, Conflicts: 1, Failed: 2}), "Failed to sync contacts", true),

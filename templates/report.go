@@ -7,7 +7,7 @@ import (
 
 // StatusData is what a commit status says: one line, at most 255 characters.
 type StatusData struct {
-	// Kind is waiting, synced (with Counts), held, partial or failed, after a run; valid (with Counts) or invalid, for a
+	// Kind is waiting, passed_over (where a newer commit was read), synced (with Counts), held, partial or failed, after a run; valid (with Counts) or invalid, for a
 	// merge request, which is untouched where it does not change the file.
 	Kind string
 	File string // the contacts file's path; "" for a text that does without
