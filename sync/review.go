@@ -45,9 +45,11 @@ func (t *Teller) Review(ctx context.Context, project, number int64) error {
 			t.settleNote(ctx, at, &told, request),
 		})
 	}
-	run, err := t.planOf(ctx, project, proposal)
-	if err != nil {
-		return err
+	run := contactsync.Run{Status: contactsync.StatusFailed, Error: contactsync.FailureOf(proposal.Err)}
+	if proposal.Err == nil {
+		if run, err = t.planOf(ctx, project, proposal.File.Content); err != nil {
+			return err
+		}
 	}
 	failed := []error{
 		t.statusRequest(ctx, at, &told, request, t.planStatus(run)),
@@ -62,10 +64,7 @@ func (t *Teller) Review(ctx context.Context, project, number int64) error {
 
 // planOf plans what the request's file would do. The desk is asked behind whatever somebody waits for, and no more than by
 // a run that finds nothing to do, unless many new people are to be looked up.
-func (t *Teller) planOf(ctx context.Context, project int64, proposal contactsync.Proposal) (contactsync.Run, error) {
-	if proposal.Err != nil {
-		return contactsync.Run{Status: contactsync.StatusFailed, Error: contactsync.FailureOf(proposal.Err)}, nil
-	}
+func (t *Teller) planOf(ctx context.Context, project int64, content []byte) (contactsync.Run, error) {
 	last, _, err := t.Ledger.Latest(ctx, project)
 	if err != nil {
 		return contactsync.Run{}, err
@@ -74,7 +73,7 @@ func (t *Teller) planOf(ctx context.Context, project int64, proposal contactsync
 	if last.Organization != nil && stateOf(last) == contactsync.CommitSuccess {
 		known = *last.Organization
 	}
-	return t.Pipeline.PlanProposed(contactsync.InBackground(ctx), project, known, proposal.File.Content), nil
+	return t.Pipeline.PlanProposed(contactsync.InBackground(ctx), project, known, content), nil
 }
 
 // requestNote is what the comment on a merge request says.
