@@ -134,9 +134,7 @@ func (s *Store) Overview(ctx context.Context) (Overview, error) {
 		if err := tx.row(ctx, `SELECT COUNT(*) FROM notice_delivery WHERE state = 'waiting'`).Scan(&overview.Notices); err != nil {
 			return err
 		}
-		if err := tx.row(ctx, `SELECT COALESCE(SUM(CASE WHEN wanted > done OR retry_at > 0 THEN 1 ELSE 0 END), 0),
-				COALESCE(SUM(CASE WHEN given_up AND (request = 0 OR wanted_at > $1) THEN 1 ELSE 0 END), 0) FROM report`,
-			millis(now.Add(-reportLong))).Scan(&overview.Reports, &overview.ReportsLost); err != nil {
+		if err := s.countReports(ctx, tx, &overview); err != nil {
 			return err
 		}
 		overview.Pruned, err = lastDone(ctx, tx, ChorePrune)

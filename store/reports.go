@@ -142,6 +142,9 @@ func (s *Store) reportWaits(ctx context.Context, tx tx, now time.Time) error {
 
 // reportsToBringBack lists the jobs of what was to be told before. Where a job is there, asking again does nothing.
 func (s *Store) reportsToBringBack(ctx context.Context, tx tx, before int64) (owed []insertion, err error) {
+	if s.options.Reports == "" {
+		return nil, nil
+	}
 	err = queryAll(ctx, tx, `SELECT project, request FROM report WHERE wanted > done AND wanted_at < $1
 			OR retry_at > 0 AND retry_at < $1 ORDER BY wanted_at LIMIT $2`, []any{before, beatMost}, func(row scanner) error {
 		job := Job{Kind: KindReport}
@@ -288,6 +291,17 @@ func (s *Store) settleReport(ctx context.Context, tx tx, job Job, before telling
 	return err
 }
 
+// countReports counts what is still to be told, and what was given up. Of merge requests only those of the last day count:
+// nobody says when one is closed.
+func (s *Store) countReports(ctx context.Context, tx tx, overview *Overview) error {
+	if s.options.Reports == "" {
+		return nil
+	}
+	return tx.row(ctx, `SELECT COALESCE(SUM(CASE WHEN wanted > done OR retry_at > 0 THEN 1 ELSE 0 END), 0),
+			COALESCE(SUM(CASE WHEN given_up AND (request = 0 OR wanted_at > $1) THEN 1 ELSE 0 END), 0) FROM report`,
+		millis(s.options.Now().Add(-reportLong))).Scan(&overview.Reports, &overview.ReportsLost)
+}
+
 // reportWaiting returns the report of a run that is still to be told; nil where it is not the last one, or nothing is owed.
 func reportWaiting(ctx context.Context, tx tx, run string) (*contactsync.Report, error) {
 	report := contactsync.Report{State: contactsync.ReportWaiting}
@@ -299,13 +313,14 @@ func reportWaiting(ctx context.Context, tx tx, run string) (*contactsync.Report,
 	return &report, err
 }
 
-// Latest returns the last run of the project that ended, and whether another is owed or under way. Its id is "" where
-// there is none.
+// Latest returns the last run of the project that ended, and whether another has been owed or under way for some seconds.
+// Its id is "" where there is none.
 func (s *Store) Latest(ctx context.Context, project int64) (run contactsync.Run, owed bool, err error) {
 	err = s.read(ctx, fmt.Sprintf("reading the last run of project %d", project), func(tx tx) error {
 		var id string
 		run, owed = contactsync.Run{}, false
-		err := tx.row(ctx, `SELECT run, wanted > done FROM project WHERE project = $1`, project).Scan(&id, &owed)
+		err := tx.row(ctx, `SELECT run, wanted > done AND wanted_at < $2 FROM project WHERE project = $1`, project,
+			millis(s.options.Now().Add(-reportPatience))).Scan(&id, &owed)
 		if err == nil {
 			run, err = scanRun(tx.row(ctx, `SELECT `+runColumns+` FROM run WHERE id = $1`, id))
 		}

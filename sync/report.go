@@ -44,8 +44,8 @@ type Reporter interface {
 
 // Ledger remembers what was told, so that it is changed and not repeated.
 type Ledger interface {
-	// Latest returns the last run of the project that ended, with an id of "" where there is none, and whether another is
-	// owed or under way.
+	// Latest returns the last run of the project that ended, with an id of "" where there is none, and whether another has
+	// been owed or under way for so long that people wonder.
 	Latest(ctx context.Context, project int64) (run contactsync.Run, owed bool, err error)
 	// Told returns what stands beside a commit, or in a merge request, whose subject is "!" and its number.
 	Told(ctx context.Context, project int64, subject string) (contactsync.Told, error)
@@ -128,13 +128,21 @@ func (t *Teller) Tell(ctx context.Context, project int64) error {
 		run.Commit = waiting.Status // it failed before it came to a commit; this one waits for an answer
 	}
 	var failed []error
+	alone := true // nothing was told of the end
 	if run.ID != "" {
-		failed = append(failed, t.tellCommit(ctx, project, run), t.tellBadge(ctx, project, run))
+		already, err := t.tellCommit(ctx, project, run)
+		failed, alone = append(failed, err, t.tellBadge(ctx, project, run)), already
 	}
-	if owed {
+	switch {
+	case owed && !alone: // by itself, so that no telling takes more requests than it may
+		failed = append(failed, t.Ledger.Again(ctx, project))
+	case owed:
 		failed = append(failed, t.tellWaiting(ctx, project, waiting.Status))
-	} else if waiting.Status != "" {
-		failed = append(failed, t.endWaiting(ctx, project, run, waiting))
+	case waiting.Status == "":
+	case waiting.Status != run.Commit && !alone:
+		failed = append(failed, t.Ledger.Again(ctx, project))
+	default:
+		failed = append(failed, t.endWaiting(ctx, project, run, waiting.Status))
 	}
 	return hopefulFirst(failed)
 }
@@ -142,17 +150,10 @@ func (t *Teller) Tell(ctx context.Context, project int64) error {
 // waitingSubject is where the ledger has, as its status, the commit that was last said to wait for its run.
 const waitingSubject = "waiting"
 
-// endWaiting sees to it that no commit waits for ever: where a newer one was read instead, it is told so. That is left to a
-// telling of its own, so that none takes more requests than it may.
-func (t *Teller) endWaiting(ctx context.Context, project int64, run contactsync.Run, waiting contactsync.Told) error {
-	if waiting.Status != run.Commit {
-		if waiting.Run != run.ID {
-			if err := t.Ledger.SaveTold(ctx, project, waitingSubject, contactsync.Told{Run: run.ID, Status: waiting.Status}); err != nil {
-				return err
-			}
-			return t.Ledger.Again(ctx, project)
-		}
-		if err := t.passOver(ctx, project, waiting.Status); err != nil {
+// endWaiting sees to it that no commit waits for ever: where a newer one was read instead, it is told so.
+func (t *Teller) endWaiting(ctx context.Context, project int64, run contactsync.Run, commit string) error {
+	if commit != run.Commit {
+		if err := t.passOver(ctx, project, commit); err != nil {
 			return err
 		}
 	}
@@ -192,19 +193,19 @@ func hopefulFirst(failed []error) error {
 	return errors.Join(failed...)
 }
 
-// tellCommit tells beside the commit that was read how the run ended.
-func (t *Teller) tellCommit(ctx context.Context, project int64, run contactsync.Run) error {
+// tellCommit tells beside the commit that was read how the run ended, and returns whether that was told already.
+func (t *Teller) tellCommit(ctx context.Context, project int64, run contactsync.Run) (already bool, err error) {
 	if run.Commit == "" {
-		return nil
+		return true, nil
 	}
 	told, err := t.Ledger.Told(ctx, project, run.Commit)
 	if err != nil || told.Run == run.ID {
-		return err
+		return told.Run == run.ID, err
 	}
 	at := place{project, run.Commit, contactsync.Thread{Project: project, Commit: run.Commit}}
 	description, err := t.Words.Status(t.statusOf(run))
 	if err != nil {
-		return err
+		return false, err
 	}
 	status := contactsync.CommitStatus{Commit: run.Commit, Ref: t.Branch, Name: StatusName, State: stateOf(run), Description: description}
 	if target := commitPage(run); len(target) <= maxTarget {
@@ -212,10 +213,10 @@ func (t *Teller) tellCommit(ctx context.Context, project int64, run contactsync.
 	}
 	failed := []error{t.setStatus(ctx, at, &told, status), t.noteEnd(ctx, at, &told, run)}
 	if err := hopefulFirst(failed); err != nil {
-		return err
+		return false, err
 	}
 	told.Run = run.ID
-	return t.Ledger.SaveTold(ctx, project, at.subject, told)
+	return false, t.Ledger.SaveTold(ctx, project, at.subject, told)
 }
 
 // commitPage is the page of the commit that a run read, "" where it is not known.

@@ -251,7 +251,6 @@ func (p *program) runsShowCommand() *cobra.Command {
 				}
 				w.WriteString("\n")
 				writeRun(w, run, projectSource(run), p.palette())
-				writeReport(w, run)
 				if run.Error != nil {
 					writeFailure(w, run.Error)
 				}
@@ -276,7 +275,7 @@ func reportLine(report *contactsync.Report) string {
 		line += "people are still to be told how it ended"
 	}
 	if report.Problem != "" {
-		line += ": " + printable(report.Problem)
+		line += ": " + printable(strings.Join(strings.Fields(report.Problem), " "))
 	}
 	return line + ".\n"
 }

@@ -246,7 +246,7 @@ func TestTellingNeverMatters(t *testing.T) {
 			if w.isReported(way.state, way.problem); way.problem == "" && last.Report.Problem != "" {
 				t.Errorf("the history has the report %+v", last.Report)
 			}
-			words := map[contactsync.ReportState]string{contactsync.ReportWaiting: "still to be told on GitLab", contactsync.ReportGivenUp: "could not be told on GitLab"}
+			words := map[contactsync.ReportState]string{contactsync.ReportWaiting: "people are still to be told how it ended", contactsync.ReportGivenUp: "people were not told how it ended"}
 			w.run("runs", "show", last.ID).ends(0).says(words[way.state], way.problem)
 			if way.never {
 				return

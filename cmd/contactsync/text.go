@@ -276,21 +276,3 @@ func writeFooter(w *strings.Builder, run contactsync.Run, on palette) {
 	}
 	fmt.Fprintf(w, "%s\n", on.dim(requests))
 }
-
-// writeReport says whether people on GitLab are still to be told how the run ended, or could not be.
-func writeReport(w *strings.Builder, run contactsync.Run) {
-	if run.Report == nil {
-		return
-	}
-	says, known := map[contactsync.ReportState]string{
-		contactsync.ReportTold: "How it ended was told on GitLab", contactsync.ReportWaiting: "How it ended is still to be told on GitLab",
-		contactsync.ReportGivenUp: "How it ended could not be told on GitLab",
-	}[run.Report.State]
-	if !known {
-		return
-	}
-	if problem := printable(strings.Join(strings.Fields(run.Report.Problem), " ")); problem != "" {
-		says += ": " + problem
-	}
-	fmt.Fprintf(w, "%s.\n", says)
-}
