@@ -293,7 +293,7 @@ const (
 	ForSetup                  // setup, doctor, remove, audit
 )
 
-// Missing returns the keys that the purpose needs and that are not given.
+// Missing returns the keys that the purpose needs and that are not given, or not so that they fit the others.
 func (c Config) Missing(purpose Purpose) (problems []Problem) {
 	var missing []string
 	if purpose >= ForSync && !c.GitLab.Token.IsSet() {
@@ -314,6 +314,10 @@ func (c Config) Missing(purpose Purpose) (problems []Problem) {
 				missing = append(missing, path)
 			}
 		}
+	}
+	if r := c.Report; purpose >= ForSync && r.Gate && !(r.Statuses && r.MergeRequests) {
+		problems = append(problems, Problem{Key: "report.gate", Message: "makes merges wait for a status that nobody sets",
+			Remedy: "Set report.statuses and report.merge_requests to true, or report.gate to false."})
 	}
 	for _, k := range keysOf(&c) {
 		if slices.Contains(missing, k.path) {

@@ -746,3 +746,31 @@ func TestDoctorWaitsForARestore(t *testing.T) {
 	p.run("remove", fmt.Sprint(p.project), "--restore", "--yes").ends(0)
 	p.examined(0, nil)
 }
+
+// With report.gate a merge waits for the status of the plan: doctor finds a project in which it does not, makes it so, and
+// leaves it alone afterwards; without, the other way round. A gate without a status is refused.
+func TestGate(t *testing.T) {
+	t.Parallel()
+	p := newPatient(t, nil)
+	gated := func() bool {
+		var project struct {
+			Gate bool `json:"only_allow_merge_if_pipeline_succeeds"`
+		}
+		p.ask(fmt.Sprintf("/projects/%d", p.project), &project)
+		return project.Gate
+	}
+	p.examined(0, nil)
+	for _, gate := range []bool{true, false} {
+		p.set(fmt.Sprintf("CONTACTSYNC_REPORT_GATE=%v", gate))
+		p.examined(3, []contactsync.Check{contactsync.CheckSettings})
+		p.examined(0, nil, "--fix")
+		if gated() != gate {
+			t.Errorf("with report.gate: %v, merges wait: %v", gate, gated())
+		}
+		p.examined(0, nil)
+	}
+	p.set("CONTACTSYNC_REPORT_GATE=true", "CONTACTSYNC_REPORT_STATUSES=false")
+	if got := p.run("doctor", fmt.Sprint(p.project)); got.status != 2 || !strings.Contains(got.stderr, "report.gate") {
+		t.Errorf("status %d\n%s", got.status, got.stderr)
+	}
+}

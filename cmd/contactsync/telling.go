@@ -83,12 +83,6 @@ func noBadge(c config.Config) *warning {
 
 // newTeller returns nil where people are told nothing.
 func newTeller(c config.Config, s *systems) (*sync.Teller, error) {
-	if c.Report.Gate && !(c.Report.Statuses && c.Report.MergeRequests) {
-		return nil, wrong("report.gate", &contactsync.Error{
-			Class: contactsync.ClassInternal, Detail: "merges would wait for a status that nobody sets",
-			Remedy: "Set report.statuses and report.merge_requests to true, or report.gate to false.",
-		})
-	}
 	if reportsOf(c) == "" {
 		return nil, nil
 	}
