@@ -159,9 +159,9 @@ func (s *Store) settle(ctx context.Context, tx tx, run contactsync.Run, generati
 	}
 	before.since, before.retryAt = instant(since), instant(retryAt)
 	next := before.after(run, now, rand.Float64()) //nolint:gosec // jitter, not a secret
-	var synced int64
+	var synced, contacts int64
 	if good(run.Status) {
-		synced = millis(run.Finished)
+		synced, contacts = millis(run.Finished), int64(run.Contacts)
 	}
 	_, err = tx.exec(ctx, `INSERT INTO project (project, wanted, done, wanted_at, wanted_by, run, status, error_class, ended_at, held,
 			failures, failing_since, retry_at, synced_at, contacts) VALUES ($1, $2, $2, 0, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
@@ -171,7 +171,7 @@ func (s *Store) settle(ctx context.Context, tx tx, run contactsync.Run, generati
 			synced_at = CASE WHEN excluded.synced_at > 0 THEN excluded.synced_at ELSE project.synced_at END,
 			contacts = CASE WHEN excluded.synced_at > 0 THEN excluded.contacts ELSE project.contacts END`,
 		project, generation, string(run.Trigger), run.ID, string(run.Status), string(next.class), millis(run.Finished),
-		run.Summary.Held, next.failures, millis(next.since), millis(next.retryAt), synced, run.Contacts)
+		run.Summary.Held, next.failures, millis(next.since), millis(next.retryAt), synced, contacts)
 	if err != nil {
 		return err
 	}

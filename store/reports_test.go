@@ -410,6 +410,10 @@ func TestBadge(t *testing.T) {
 		if got := sight(); got != (store.Sight{}) {
 			t.Errorf("before any run: %+v", got)
 		}
+		ended(t, s, contactsync.Run{Status: contactsync.StatusHeld, Contacts: 2, Summary: contactsync.Summary{Held: 1}})
+		if got := sight(); got != (store.Sight{Status: contactsync.StatusHeld}) {
+			t.Errorf("before any good run: %+v", got)
+		}
 		ended(t, s, contactsync.Run{Status: contactsync.StatusSucceeded, Contacts: 8})
 		good := sight()
 		if good.Status != contactsync.StatusSucceeded || good.Contacts != 8 || good.Synced.IsZero() {

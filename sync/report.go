@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"slices"
 
 	"contactsync"
@@ -294,7 +293,7 @@ func (t *Teller) setStatus(ctx context.Context, at place, told *contactsync.Told
 		}
 	}
 	if err := t.Reporter.SetStatus(ctx, at.project, status); err != nil {
-		return fmt.Errorf("setting the status of commit %s: %w", status.Commit, err)
+		return err
 	}
 	told.Status = said
 	return t.Ledger.SaveTold(ctx, at.project, at.subject, *told)
@@ -320,7 +319,7 @@ func (t *Teller) note(ctx context.Context, at place, told *contactsync.Told, tex
 		}
 		there, err := t.Reporter.UpdateNote(ctx, at.thread, told.Note, text)
 		if err != nil {
-			return fmt.Errorf("rewording our note: %w", err)
+			return err
 		}
 		if there {
 			told.Text, told.Noting = digest, false
@@ -333,7 +332,7 @@ func (t *Teller) note(ctx context.Context, at place, told *contactsync.Told, tex
 	}
 	written, err := t.Reporter.CreateNote(ctx, at.thread, text)
 	if err != nil {
-		return fmt.Errorf("writing a note: %w", err)
+		return err
 	}
 	told.Note, told.Text, told.Noting = written, digest, false
 	return t.Ledger.SaveTold(ctx, at.project, at.subject, *told)
@@ -347,7 +346,7 @@ func (t *Teller) find(ctx context.Context, at place, told *contactsync.Told) err
 	}
 	found, there, err := t.Reporter.FindNote(ctx, at.thread)
 	if err != nil {
-		return fmt.Errorf("looking for our note: %w", err)
+		return err
 	}
 	if there {
 		told.Note, told.Text, told.Noting = found, "", false
@@ -381,7 +380,7 @@ func (t *Teller) tellBadge(ctx context.Context, project int64, run contactsync.R
 	}
 	id, err := t.Reporter.SetBadge(ctx, project, badge)
 	if err != nil {
-		return fmt.Errorf("setting the badge: %w", err)
+		return err
 	}
 	if badge.ID = id; id != 0 {
 		return t.Ledger.SaveBadge(ctx, project, badge)

@@ -2,7 +2,6 @@ package sync
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 
 	"contactsync"
@@ -152,7 +151,7 @@ func (t *Teller) resolve(ctx context.Context, at place, told *contactsync.Told, 
 	}
 	there, err := t.Reporter.ResolveNote(ctx, at.thread, told.Note, resolved)
 	if err != nil {
-		return fmt.Errorf("settling our note: %w", err)
+		return err
 	}
 	told.Resolved, told.Resolving = resolved && there, false
 	return t.Ledger.SaveTold(ctx, at.project, at.subject, *told)

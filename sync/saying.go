@@ -62,7 +62,7 @@ func (t *Teller) commitNote(run contactsync.Run) (templates.CommitNoteData, bool
 // toMend tells what is wrong with a file: its problems, or where those have no lines the reason and what to do.
 func toMend(failure *contactsync.Failure) (problems []templates.Problem, more int, reason, remedy string) {
 	if len(failure.Problems) == 0 {
-		return nil, 0, failure.Detail, failure.Remedy
+		return nil, 0, withoutDoing(failure.Detail), failure.Remedy
 	}
 	for _, p := range failure.Problems {
 		wrong, cure := parted(p.Message)
@@ -71,6 +71,15 @@ func toMend(failure *contactsync.Failure) (problems []templates.Problem, more in
 		})
 	}
 	return problems, failure.Unlisted, "", ""
+}
+
+// withoutDoing leaves out what was being done when something went wrong, which says nothing to whoever edits the file.
+func withoutDoing(detail string) string {
+	doing, what, found := strings.Cut(detail, ": ")
+	if found && strings.HasPrefix(doing, "reading ") {
+		return what
+	}
+	return detail
 }
 
 // parted splits what is said of a problem after its first sentence: what is wrong, and how to mend it, "" where that is

@@ -146,10 +146,13 @@ func clean(text string) string {
 // some scripts.
 func isInvisible(r rune) bool { return unicode.Is(unicode.Cf, r) && r != '\u200c' && r != '\u200d' }
 
+// graveAccent looks like a backtick, and means nothing to Markdown.
+const graveAccent = "\u02cb"
+
 // code makes a text a code span, whose only special character is the backtick
 // (https://spec.commonmark.org/0.31.2/#code-spans). GitLab looks for no references in it.
 func code(text string) string {
-	text = strings.ReplaceAll(clean(text), "`", "'")
+	text = strings.ReplaceAll(clean(text), "`", graveAccent)
 	if text == "" {
 		return ""
 	}

@@ -327,7 +327,7 @@ func TestValuesAreRead(t *testing.T) {
 		cells := read(must(t, "note", note, err)).cells
 		reply, err := set.Text(templates.OverLimit, templates.OverLimitData{Contacts: []templates.Contact{{Email: given}}})
 		_, want, _ := strings.Cut(must(t, "reply", reply, err), "\n- <")
-		want = strings.NewReplacer("`", "'", "|", "¦").Replace(strings.TrimSuffix(want, ">"))
+		want = strings.NewReplacer("`", "\u02cb", "|", "¦").Replace(strings.TrimSuffix(want, ">"))
 		if len(cells) != 6 || cells[4] != want || cells[5] != want {
 			t.Fatalf("%q is read as %q, want %q:\n%s", given, cells, want, note)
 		}
@@ -342,7 +342,7 @@ var names = map[string]string{
 	"1,000 contacts!": "1,000 contacts!", "e-mail: missing?": "e-mail: missing?", "Ada – Support": "Ada – Support",
 	// These need code, and no more of it than there must be.
 	"👩‍💻 Ltd.": "`👩‍💻` Ltd.", "ada@example.com is there twice.": "`ada@example.com` is there twice.", "Write contacts.yaml, then push.": "Write `contacts.yaml`, then push.",
-	`"a @b" has no domain.`: "`\"a @b\"` has no domain.", "a `b` c": "a `'b'` c", "a | b": "a `¦` b", "@all @here now": "`@all @here` now", "1. x": "`1`. x", "- x": "`-` x", "#1, #2.": "`#1, #2`.",
+	`"a @b" has no domain.`: "`\"a @b\"` has no domain.", "a `b` c": "a `ˋbˋ` c", "a | b": "a `¦` b", "@all @here now": "`@all @here` now", "1. x": "`1`. x", "- x": "`-` x", "#1, #2.": "`#1, #2`.",
 }
 
 // Names stay as people write them, in all scripts, and code stands only where it must.

@@ -308,7 +308,7 @@ func TestOwnTexts(t *testing.T) {
 		t.Errorf("got %q, %v; want %q", got, err, want)
 	}
 	guide, err := set.Guide(templates.GuideData{Organization: "42", Branch: "ma`in"})
-	if want := "# `42`\n\nBranch `ma'in`\n"; err != nil || string(guide) != want {
+	if want := "# `42`\n\nBranch `ma\u02cbin`\n"; err != nil || string(guide) != want {
 		t.Errorf("got %q, %v; want %q", guide, err, want)
 	}
 	removed := templates.RemovedData{Organization: "Example"}

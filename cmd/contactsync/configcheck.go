@@ -114,7 +114,7 @@ func webhookCheck(settings config.Config) []check {
 	if len(lacking) > 0 {
 		detail = "contactsync serve would not start: " + strings.Join(lacking, " ")
 	} else if settings.Webhook.URL == "" {
-		detail += "; without webhook.url, projects cannot be set up, examined, audited or removed, and deliveries that never arrive are not looked for"
+		detail += "; without webhook.url, projects cannot be set up, examined, audited or removed, deliveries that never arrive are not looked for, and without report.badge_url either no badge is drawn"
 	}
 	return []check{tried("webhook", detail, nil)}
 }

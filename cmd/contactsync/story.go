@@ -100,7 +100,7 @@ func (t *story) change(ctx context.Context) error {
 	t.find("grace@example.com").Name = "Grace Murray Hopper"
 	t.file = append(t.file, person("Mary Somerville", "mary@example.com"), person("Dorothy Vaughan", "dorothy@example.com"))
 	before := t.atDesk()
-	if err := t.say("   $ %s", t.palette().bold("git push -o merge_request.create origin welcome")); err != nil {
+	if err := t.say("   $ %s   # and on GitLab, a merge request", t.palette().bold("git push origin welcome")); err != nil {
 		return err
 	}
 	request, err := t.propose("welcome", "Welcome Mary and Dorothy", t.rendered())
@@ -253,7 +253,7 @@ func (t *story) tooMany(ctx context.Context) error {
 		return fmt.Errorf("the removal should be refused with %s: %w", contactsync.ClassTooManyContacts, err)
 	}
 	failure := contactsync.FailureOf(err)
-	failure.Detail, _, _ = strings.Cut(failure.Detail, "\n") // the list of them all is no part of the story
+	failure.Detail, _, _ = strings.Cut(failure.Detail, ":\n") // the list of them all is no part of the story
 	var w strings.Builder
 	writeFailure(&w, failure)
 	return write(t.Stdout, indented(w.String()))

@@ -117,7 +117,7 @@ func (p *program) tell(ctx context.Context, s *systems, runs ...contactsync.Run)
 		err := s.store.Report(ctx, project, 0, func(ctx context.Context) error { return s.teller.Tell(ctx, project) })
 		if err != nil {
 			failure := contactsync.FailureOf(err)
-			p.log().Warn("nobody was told on GitLab how the run ended", "project", project, "run", run.ID, "class", failure.Class, "remedy", failure.Remedy)
+			p.log().Warn("nobody was told on GitLab how the run ended; the service tries again, or the next run", "project", project, "run", run.ID, "class", failure.Class, "remedy", failure.Remedy)
 		}
 	}
 }
