@@ -178,7 +178,7 @@ type Notify struct {
 	GoogleChat []Secret `key:"google_chat" text:"Addresses of incoming webhooks of Google Chat."`
 	JSON       []Secret `key:"json" text:"Addresses that are sent plain JSON."`
 	Ticket     string   `key:"ticket" text:"Number of a ticket at the desk that gets an internal note. Empty: none."`
-	Events     []string `key:"events" text:"What is told: held, quarantined, hook_disabled, credential_expires, sweep_held. None: all of it."`
+	Events     []string `key:"events" text:"What is told: held, partial, quarantined, hook_disabled, credential_expires, sweep_held. None: all of it."`
 }
 
 // Default returns the configuration that holds without a file and without any variable.

@@ -498,7 +498,7 @@ func TestProblems(t *testing.T) {
 		"target in the open":      {"notify: {slack: 'http://hooks.example.com/sesame'}\n", nil, []string{f + ":1: notify.slack must begin with https://. Plain http:// is taken for this machine alone (127.0.0.1, ::1, localhost)."}},
 		"no target":               {"notify: {json: sesame}\n", nil, []string{f + ":1: notify.json is no address. Copy the webhook's address again, in full: it begins with https://."}},
 		"no ticket":               {"notify: {ticket: '+42'}\n", nil, []string{f + ":1: notify.ticket is no number of a ticket. Write the number that stands in the ticket's address at the desk."}},
-		"no event":                {"notify: {events: [held, lunch]}\n", nil, []string{f + `:1: notify.events lists "lunch", which is no event. The events are: held, quarantined, hook_disabled, credential_expires, sweep_held.`}},
+		"no event":                {"notify: {events: [held, lunch]}\n", nil, []string{f + `:1: notify.events lists "lunch", which is no event. The events are: held, partial, quarantined, hook_disabled, credential_expires, sweep_held.`}},
 		"secret twice in file":    {"gitlab: {token: sesame, token_file: x}\n", nil, []string{f + ":1: gitlab.token is given twice: as gitlab.token and as gitlab.token_file. Delete one of them."}},
 		"secret twice in environment": {"", []string{"CONTACTSYNC_GITLAB_TOKEN=sesame", "CONTACTSYNC_GITLAB_TOKEN_FILE=x"},
 			[]string{"CONTACTSYNC_GITLAB_TOKEN_FILE: is given twice: as CONTACTSYNC_GITLAB_TOKEN and as CONTACTSYNC_GITLAB_TOKEN_FILE. Delete one of them."}},

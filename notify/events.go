@@ -20,7 +20,7 @@ type Event struct {
 	Event         contactsync.NoticeEvent `json:"event"`
 	Project       int64                   `json:"project,omitempty"`       // 0 where it is about none
 	Organization  string                  `json:"organization,omitempty"`  // its name, "" where it is not known
-	Changes       int                     `json:"changes,omitempty"`       // held: how many wait; sweep_held: removals
+	Changes       int                     `json:"changes,omitempty"`       // held: how many wait; partial: contacts; sweep_held: removals
 	Organizations int                     `json:"organizations,omitempty"` // sweep_held: that would lose members
 	Class         contactsync.Class       `json:"class,omitempty"`         // quarantined: the error's
 	Since         time.Time               `json:"since,omitzero"`
@@ -33,6 +33,7 @@ type Event struct {
 // State is what events are found in.
 type State struct {
 	Held          []Concern
+	Partial       []Concern
 	Quarantined   []Concern
 	HooksDisabled []Concern
 	Sweep         Sweep // whose removals are held; without an ID there is none
@@ -44,8 +45,9 @@ type Concern struct {
 	Project      int64
 	Organization string
 	Since        time.Time
-	Run          string            // held: the first run that left the same changes
-	Changes      int64             // held
+	Run          string            // held: the first run that left the same changes; partial: the last run
+	Changes      int64             // held; partial: contacts that could not be applied
+	Set          string            // partial: names these contacts
 	Class        contactsync.Class // quarantined
 	Failures     int64             // quarantined: runs in a row
 }
@@ -80,6 +82,13 @@ func Events(state State, now time.Time) []Event {
 			Key: key(contactsync.NoticeHeld, c.Project, c.Run), Event: contactsync.NoticeHeld,
 			Project: c.Project, Organization: c.Organization, Changes: int(c.Changes), Since: c.Since,
 			Command: fmt.Sprintf("contactsync plan %d", c.Project),
+		})
+	}
+	for _, c := range state.Partial {
+		events = append(events, Event{
+			Key: key(contactsync.NoticePartial, c.Project, c.Set), Event: contactsync.NoticePartial,
+			Project: c.Project, Organization: c.Organization, Changes: int(c.Changes), Since: c.Since,
+			Command: "contactsync runs show " + c.Run,
 		})
 	}
 	for _, c := range state.Quarantined {

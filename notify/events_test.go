@@ -69,7 +69,7 @@ func TestEventsProperty(t *testing.T) {
 		if !reflect.DeepEqual(notify.Events(s, noon), events) {
 			t.Fatal("the same state has other events")
 		}
-		for _, list := range [][]notify.Concern{s.Held, s.Quarantined, s.HooksDisabled} {
+		for _, list := range [][]notify.Concern{s.Held, s.Partial, s.Quarantined, s.HooksDisabled} {
 			for i := range list {
 				list[i].Failures++
 				list[i].Organization += "x"
@@ -89,6 +89,7 @@ func TestEvents(t *testing.T) {
 	since := noon.Add(-time.Hour)
 	got := notify.Events(notify.State{
 		Held:          []notify.Concern{{Project: 7, Organization: "Example", Since: since, Run: "abc", Changes: 12}},
+		Partial:       []notify.Concern{{Project: 6, Since: since, Run: "def", Changes: 2, Set: "0123456789abcdef"}},
 		Quarantined:   []notify.Concern{{Project: 8, Since: since, Class: contactsync.ClassNoOrgFound, Failures: 11}},
 		HooksDisabled: []notify.Concern{{Project: 9, Since: since}},
 		Sweep:         notify.Sweep{ID: "xyz", Removals: 70, Organizations: 6, Ended: since},
@@ -96,6 +97,7 @@ func TestEvents(t *testing.T) {
 	}, noon)
 	want := []notify.Event{
 		{Key: "held/7/abc", Event: "held", Project: 7, Organization: "Example", Changes: 12, Since: since, Command: "contactsync plan 7"},
+		{Key: "partial/6/0123456789abcdef", Event: "partial", Project: 6, Changes: 2, Since: since, Command: "contactsync runs show def"},
 		{Key: "quarantined/8/20270120T110000Z", Event: "quarantined", Project: 8, Class: "no_org_found", Since: since,
 			Detail: "11 runs in a row have failed.", Command: "contactsync runs 8"},
 		{Key: "hook_disabled/9/20270120T110000Z", Event: "hook_disabled", Project: 9, Since: since, Command: "contactsync doctor 9"},

@@ -2,8 +2,11 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -13,6 +16,7 @@ import (
 // Attention is what needs a person now.
 type Attention struct {
 	Held        []Concern // plans with changes that wait for an approval
+	Partial     []Concern // with contacts that could not be applied, and no other try to come
 	Quarantined []Concern
 	Hooks       []Concern // of linked projects: disabled, and could not be enabled
 	Sweep       Sweep     // the last one that ended, if its removals are held; else the zero one
@@ -23,8 +27,9 @@ type Concern struct {
 	Project      int64
 	Organization string // its name, as the last run knew it; "" for none
 	Since        time.Time
-	Run          string            // held: the first of those runs, one after another, that left the same changes
-	Changes      int64             // held: how many wait
+	Run          string            // held: the first of those runs, one after another, that left the same changes; partial: the last
+	Changes      int64             // held: how many wait; partial: contacts
+	Set          string            // partial: the same for the same contacts and reasons
 	Class        contactsync.Class // quarantined: why it fails
 	Failures     int64             // quarantined: how often in a row
 }
@@ -36,6 +41,9 @@ func (s *Store) Attention(ctx context.Context) (Attention, error) {
 	err := s.read(ctx, "reading what needs a person", func(tx tx) (err error) {
 		found = Attention{}
 		if found.Held, err = s.heldPlans(ctx, tx); err != nil {
+			return err
+		}
+		if found.Partial, err = s.partialRuns(ctx, tx); err != nil {
 			return err
 		}
 		if found.Quarantined, err = s.inQuarantine(ctx, tx); err != nil {
@@ -119,6 +127,42 @@ func (s *Store) putBack(ctx context.Context, tx tx, r heldRun) (bool, error) {
 		return false, nil
 	}
 	return state != SweepPassed && (!done || removals > 0), err
+}
+
+// partialRuns finds the projects whose last run left contacts undone, and which are not run again by themselves.
+func (s *Store) partialRuns(ctx context.Context, tx tx) (found []Concern, err error) {
+	err = queryAll(ctx, tx, `SELECT p.project, r.organization_name, r.id, r.finished_at FROM project p JOIN run r ON r.id = p.run
+		WHERE p.status = $1 AND p.wanted <= p.done AND p.retry_at = 0 ORDER BY p.project`,
+		[]any{string(contactsync.StatusPartial)}, func(row scanner) error {
+			var c Concern
+			var since int64
+			err := row.Scan(&c.Project, &c.Organization, &c.Run, &since)
+			c.Since = instant(since)
+			found = append(found, c)
+			return err
+		})
+	for i := range found {
+		if err == nil {
+			err = leftUndone(ctx, tx, &found[i])
+		}
+	}
+	return found, err
+}
+
+// leftUndone counts the contacts that a run could not apply, and names them all in one.
+func leftUndone(ctx context.Context, tx tx, c *Concern) error {
+	set := sha256.New()
+	err := queryAll(ctx, tx, `SELECT email, error_class FROM run_conflict WHERE run = $1
+		UNION SELECT email, error_class FROM run_change WHERE run = $1 AND result = $2 ORDER BY 1, 2`,
+		[]any{c.Run, string(contactsync.ResultFailed)}, func(row scanner) error {
+			var email, class string
+			err := row.Scan(&email, &class)
+			fmt.Fprintf(set, "%q %q\n", email, class)
+			c.Changes++
+			return err
+		})
+	c.Set = hex.EncodeToString(set.Sum(nil)[:8])
+	return err
 }
 
 func (s *Store) inQuarantine(ctx context.Context, tx tx) (found []Concern, err error) {

@@ -171,6 +171,48 @@ func TestQuarantineNeedsSomebody(t *testing.T) {
 	})
 }
 
+// Contacts that could not be applied need somebody, once for the same ones and the same reasons; not while another try is to
+// come by itself, and not once they are applied.
+func TestPartialRunsNeedSomebody(t *testing.T) {
+	onEach(t, func(t *testing.T, address string) {
+		c := newClock()
+		s := mustOpen(t, address, store.Options{Now: c.Now, Wait: noWait(t)})
+		partial := func(conflicts ...contactsync.Email) contactsync.Run {
+			run := contactsync.Run{Status: contactsync.StatusPartial}
+			for _, address := range conflicts {
+				run.Conflicts = append(run.Conflicts, contactsync.Conflict{Email: address, Error: contactsync.ClassContactElsewhere})
+			}
+			return run
+		}
+		set := func(run contactsync.Run, contacts int64) string {
+			t.Helper()
+			runOf(t, s, c, 7, run)
+			found := attention(t, s).Partial
+			if contacts == 0 {
+				if len(found) != 0 {
+					t.Errorf("%+v", found)
+				}
+				return ""
+			}
+			if len(found) != 1 || found[0].Project != 7 || found[0].Changes != contacts || found[0].Run == "" || found[0].Organization != "Example" {
+				t.Fatalf("%+v, want %d contacts", found, contacts)
+			}
+			return found[0].Set
+		}
+		first := set(partial("a@example.com", "b@example.com"), 2)
+		if again := set(partial("b@example.com", "a@example.com"), 2); again != first {
+			t.Error("the same contacts in another order are another event")
+		}
+		if other := set(partial("a@example.com", "c@example.com"), 2); other == first {
+			t.Error("other contacts are the same event")
+		}
+		retried := partial("a@example.com")
+		retried.Changes = []contactsync.Change{{Action: contactsync.ActionAdd, Email: "d@example.com", Result: contactsync.ResultFailed, Error: contactsync.ClassSyncFailed}}
+		set(retried, 0)
+		set(contactsync.Run{Status: contactsync.StatusSucceeded}, 0)
+	})
+}
+
 // A hook counts as disabled from the first look that found it so, as long as it is and its project is linked.
 func TestDisabledHooksNeedSomebody(t *testing.T) {
 	onEach(t, func(t *testing.T, address string) {

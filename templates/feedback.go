@@ -26,7 +26,7 @@ const (
 var (
 	statusKinds  = []string{"waiting", "passed_over", "synced", "held", "partial", "failed", "valid", "invalid", "untouched"}
 	badgeStates  = []string{"synced", "held", "partial", "failed", "stale", "unknown"}
-	noticeEvents = []string{"held", "quarantined", "hook_disabled", "credential_expires", "sweep_held"}
+	noticeEvents = []string{"held", "partial", "quarantined", "hook_disabled", "credential_expires", "sweep_held"}
 )
 
 // maxStatus is how long GitLab lets a status be (https://docs.gitlab.com/api/commits/#set-commit-pipeline-status).

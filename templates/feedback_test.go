@@ -120,6 +120,7 @@ func notices() map[string]templates.NoticeData {
 			Command: "contactsync runs 123", Key: "quarantined:123"},
 		"notice_hook_disabled":      {Event: "hook_disabled", Project: 123, Organization: "Example", Command: "contactsync doctor 123", Key: "hook_disabled:123"},
 		"notice_credential_expires": {Event: "credential_expires", System: "gitlab", Expires: "2027-01-31", Command: "contactsync config check", Key: "credential_expires:gitlab:2027-01-31"},
+		"notice_partial":            {Event: "partial", Project: 123, Organization: "Example Ltd.", Changes: 2, Since: at, Command: "contactsync runs show lgkooje3kba46bof", Key: "partial/123/0123456789abcdef"},
 		"notice_sweep_held":         {Event: "sweep_held", Changes: 120, Organizations: 14, Since: at, Command: "contactsync sweep", Key: "sweep_held:1"},
 	}
 }

@@ -142,11 +142,11 @@ type BadgeData struct {
 
 // NoticeData is what needs an operator.
 type NoticeData struct {
-	// Event is held, quarantined, hook_disabled, credential_expires or sweep_held.
+	// Event is held, partial, quarantined, hook_disabled, credential_expires or sweep_held.
 	Event         string
 	Project       int64  // 0 where it is about none
 	Organization  string // its name; "" where it is not known
-	Changes       int    // held: how many wait; sweep_held: removals
+	Changes       int    // held: how many wait; partial: contacts; sweep_held: removals
 	Organizations int    // sweep_held: that would lose members
 	Class         string // quarantined: the error's
 	Title         string // quarantined: the error's

@@ -69,7 +69,7 @@ func (w *Worker) findNotices(ctx context.Context) ([]store.Notice, error) {
 		return nil, err
 	}
 	state := notify.State{
-		Held: concerns(attention.Held), Quarantined: concerns(attention.Quarantined), HooksDisabled: concerns(attention.Hooks),
+		Held: concerns(attention.Held), Partial: concerns(attention.Partial), Quarantined: concerns(attention.Quarantined), HooksDisabled: concerns(attention.Hooks),
 		Sweep: notify.Sweep{
 			ID: attention.Sweep.ID, Removals: attention.Sweep.Losses.Removals,
 			Organizations: attention.Sweep.Losses.Organizations, Ended: attention.Sweep.Finished,
