@@ -75,13 +75,11 @@ func New(dir string) (*Set, error) {
 	own, problems := ownNames(dir, all)
 	set := &Set{texts: map[string]*template.Template{}}
 	for _, name := range sorted(all) {
-		path, read := "texts/"+name, embedded.ReadFile
+		var err error
 		if own[name] {
-			path, read = filepath.Join(dir, name), os.ReadFile
-		}
-		content, err := read(path)
-		if err == nil {
-			set.texts[name], err = parse(path, name, content, all[name])
+			set.texts[name], err = readOwn(filepath.Join(dir, name), name, all[name])
+		} else {
+			set.texts[name], err = readEmbedded(name)
 		}
 		if err != nil {
 			problems = append(problems, err)
@@ -117,13 +115,26 @@ func ownNames(dir string, known map[string][]any) (names map[string]bool, proble
 
 func sorted[V any](named map[string]V) []string { return slices.Sorted(maps.Keys(named)) }
 
-// parse reads a text, and tries it with data.
-func parse(path, name string, content []byte, data []any) (*template.Template, error) {
+// readEmbedded returns one of the program's own texts. That they are good is for the tests to say, and not for every command.
+func readEmbedded(name string) (*template.Template, error) {
+	content, err := embedded.ReadFile("texts/" + name)
+	if err != nil {
+		return nil, err
+	}
+	return parse("texts/"+name, content)
+}
+
+// readOwn reads a text of the operator's, and tries it with data.
+func readOwn(path, name string, data []any) (*template.Template, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
 	content = bytes.TrimPrefix(content, []byte("\ufeff"))
 	if !utf8.Valid(content) {
 		return nil, fmt.Errorf("%s: the text is not UTF-8", path)
 	}
-	text, err := template.New(path).Option("missingkey=error").Funcs(functions).Parse(strings.ReplaceAll(string(content), "\r\n", "\n"))
+	text, err := parse(path, content)
 	if err != nil {
 		return nil, err
 	}
@@ -136,6 +147,10 @@ func parse(path, name string, content []byte, data []any) (*template.Template, e
 		}
 	}
 	return text, nil
+}
+
+func parse(path string, content []byte) (*template.Template, error) {
+	return template.New(path).Option("missingkey=error").Funcs(functions).Parse(strings.ReplaceAll(string(content), "\r\n", "\n"))
 }
 
 // execute returns a text without blank lines around it.

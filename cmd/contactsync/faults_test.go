@@ -63,6 +63,7 @@ func TestFaultMatrix(t *testing.T) {
 						t.Run(request.String()+"/"+fault.name+when(lasting), func(t *testing.T) {
 							t.Parallel()
 							w := newWorldAround(t, forge)
+							w.silent() // telling people has proofs of its own
 							w.transport = func(next http.RoundTripper) http.RoundTripper {
 								return w.besides(memory.watch(next), w.impatient(next))
 							}

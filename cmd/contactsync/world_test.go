@@ -169,6 +169,11 @@ func (w *world) commit(c fakegitlab.Commit) {
 // set adds environment variables for the program.
 func (w *world) set(pairs ...string) { w.env = append(w.env, pairs...) }
 
+// silent has nobody told on GitLab how runs end.
+func (w *world) silent() {
+	w.set("CONTACTSYNC_REPORT_STATUSES=false", "CONTACTSYNC_REPORT_NOTES=false", "CONTACTSYNC_REPORT_MERGE_REQUESTS=false", "CONTACTSYNC_REPORT_BADGE=off")
+}
+
 // result is what one run of the program left.
 type result struct {
 	testing.TB
