@@ -322,5 +322,5 @@ func TestReportContract(t *testing.T) {
 	for _, image := range []string{"a", "a", "b"} {
 		must(badgeError(o.client.SetBadge(t.Context(), o.id, contactsync.Badge{Name: "contacts", Link: "https://example.com/%{project_id}", Image: "https://example.com/" + image})))
 	}
-	o.wantRequests(t, 1+1+2+(3+4)+1+(2+1+2))
+	o.wantRequests(t, 1+1+2+(3+4)+(2+1+2)) // whose the token is, a status tells
 }
