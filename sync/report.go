@@ -126,24 +126,23 @@ func (t *Teller) Tell(ctx context.Context, project int64) error {
 	if run.Commit == "" {
 		run.Commit = waiting.Status // it failed before it came to a commit; this one waits for an answer
 	}
-	var failed []error
-	alone := true // nothing was told of the end
+	already, badgeErr := true, error(nil)
 	if run.ID != "" {
-		already, err := t.tellCommit(ctx, project, run)
-		failed, alone = append(failed, err, t.tellBadge(ctx, project, run)), already
+		already, err = t.tellCommit(ctx, project, run)
+		badgeErr = t.tellBadge(ctx, project, run)
+	}
+	if err != nil {
+		return hopefulFirst([]error{err, badgeErr})
 	}
 	switch {
-	case owed && !alone: // by itself, so that no telling takes more requests than it may
-		failed = append(failed, t.Ledger.Again(ctx, project))
+	case !already && (owed || waiting.Status != "" && waiting.Status != run.Commit):
+		err = t.Ledger.Again(ctx, project) // so that no telling takes more requests than it may
 	case owed:
-		failed = append(failed, t.tellWaiting(ctx, project, waiting.Status))
-	case waiting.Status == "":
-	case waiting.Status != run.Commit && !alone:
-		failed = append(failed, t.Ledger.Again(ctx, project))
-	default:
-		failed = append(failed, t.endWaiting(ctx, project, run, waiting.Status))
+		err = t.tellWaiting(ctx, project, waiting.Status)
+	case waiting.Status != "":
+		err = t.endWaiting(ctx, project, run, waiting.Status)
 	}
-	return hopefulFirst(failed)
+	return hopefulFirst([]error{err, badgeErr})
 }
 
 // waitingSubject is where the ledger has, as its status, the commit that was last said to wait for its run.

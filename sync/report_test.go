@@ -287,8 +287,16 @@ func TestNobodyWaitsForEver(t *testing.T) {
 		t.Errorf("a commit that a newer one waits instead of: %s", got)
 	}
 	lost := failedWith(contactsync.ClassNoOrgFound, "nothing is linked")
-	lost.Commit = ""
-	r.tell(lost)
+	lost.Commit, lost.ID = "", "lost"
+	r.ledger.run = lost
+	r.forge.fail = func(int, string) (error, bool) { return errLost, false }
+	if err := r.Tell(t.Context(), 7); err == nil {
+		t.Error("nobody heard that it failed")
+	}
+	r.forge.fail = nil
+	if err := r.Tell(t.Context(), 7); err != nil {
+		t.Error(err)
+	}
 	if got := r.status(commit("d"), sync.StatusName); got.State != contactsync.CommitFailed || !strings.Contains(got.Description, "we are on it") || r.ledger.again != 0 {
 		t.Errorf("the commit whose run failed early: %+v", got)
 	}
