@@ -133,7 +133,7 @@ type queue interface {
 	insert(ctx context.Context, tx tx, jobs ...insertion) error
 	// running lists jobs that are being worked on, here or elsewhere, and were begun before.
 	running(ctx context.Context, tx tx, before time.Time) ([]runningJob, error)
-	// requeue makes a job available again whose worker is known to be dead.
+	// requeue puts another job in the place of one whose worker is known to be dead.
 	requeue(ctx context.Context, tx tx, job runningJob) error
 	// work begins to hand jobs out, see Work.
 	work(ctx context.Context, options WorkOptions, handle handler) (*Workers, error)
@@ -240,12 +240,17 @@ func (q *riverQueue[D, T]) running(ctx context.Context, t tx, before time.Time) 
 	return found, nil
 }
 
-// requeue changes River's row by hand, because River itself waits for its own time-out, which is far longer than a
-// lease. The attempt makes sure that nobody has taken the job up meanwhile.
+// requeue puts another job in the place of one whose worker is known to be dead, because River itself waits for its own
+// time-out, which is far longer than a lease. River's row is changed by hand. The attempt makes sure that nobody has taken
+// the job up meanwhile. The old row gets a final state: should its worker come back to life after all, River takes any
+// other one for a defect of its own, and ends the process.
 func (q *riverQueue[D, T]) requeue(ctx context.Context, t tx, job runningJob) error {
-	_, err := t.exec(ctx, `UPDATE river_job SET state = 'available' WHERE id = $1 AND state = 'running' AND attempt = $2`,
-		job.id, job.attempt)
-	return err
+	n, err := t.exec(ctx, `UPDATE river_job SET state = 'cancelled', finalized_at = CURRENT_TIMESTAMP
+		WHERE id = $1 AND state = 'running' AND attempt = $2`, job.id, job.attempt)
+	if err != nil || n == 0 {
+		return err
+	}
+	return q.insert(ctx, t, insertion{Job: job.Job})
 }
 
 // reviveSQLite makes available what a dead process was working on, and gives back what it held. Only whoever holds the

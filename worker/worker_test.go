@@ -176,6 +176,14 @@ func TestSweepRemovals(t *testing.T) {
 					t.Errorf("in the sweep, the run of project %s is %s", run.Project, run.Status)
 				}
 			}
+			// A beat takes a job that is just being completed for a dead one: this clock is far ahead of the queue's.
+			for left := int64(1); left > 0; {
+				overview, err := w.Overview(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				left = overview.SweepLeft
+			}
 			if test.held {
 				for !strings.Contains(w.log.String(), "a scheduled sweep is held") {
 					r.beat()
