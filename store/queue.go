@@ -135,8 +135,8 @@ type queue interface {
 	running(ctx context.Context, tx tx, before time.Time) ([]runningJob, error)
 	// requeue puts another job in the place of one whose worker is known to be dead.
 	requeue(ctx context.Context, tx tx, job runningJob) error
-	// work begins to hand jobs out, see Work.
-	work(ctx context.Context, options WorkOptions, handle handler) (*Workers, error)
+	// work begins to hand jobs out, see Work. settle is called between a failure and what River makes of it.
+	work(ctx context.Context, options WorkOptions, handle handler, settle func(ctx context.Context, id int64)) (*Workers, error)
 }
 
 type runningJob struct {
@@ -296,7 +296,7 @@ func (w *Workers) Stop(soft, hard context.Context) error {
 	return errors.Join(err, w.free())
 }
 
-func (q *riverQueue[D, T]) work(ctx context.Context, options WorkOptions, handle handler) (_ *Workers, err error) {
+func (q *riverQueue[D, T]) work(ctx context.Context, options WorkOptions, handle handler, settle func(context.Context, int64)) (_ *Workers, err error) {
 	free := func() error { return nil }
 	if q.exclusive != nil {
 		if free, err = q.exclusive(); err != nil {
@@ -314,10 +314,10 @@ func (q *riverQueue[D, T]) work(ctx context.Context, options WorkOptions, handle
 		}
 	}
 	workers := river.NewWorkers()
-	river.AddWorker(workers, &riverWorker[syncArguments, D, T]{handle: handle, unwrap: q.unwrap})
-	river.AddWorker(workers, &riverWorker[resyncArguments, D, T]{handle: handle, unwrap: q.unwrap})
-	river.AddWorker(workers, &riverWorker[choreArguments, D, T]{handle: handle, unwrap: q.unwrap})
-	river.AddWorker(workers, &riverWorker[reportArguments, D, T]{handle: handle, unwrap: q.unwrap})
+	river.AddWorker(workers, &riverWorker[syncArguments, D, T]{handle: handle, unwrap: q.unwrap, settle: settle})
+	river.AddWorker(workers, &riverWorker[resyncArguments, D, T]{handle: handle, unwrap: q.unwrap, settle: settle})
+	river.AddWorker(workers, &riverWorker[choreArguments, D, T]{handle: handle, unwrap: q.unwrap, settle: settle})
+	river.AddWorker(workers, &riverWorker[reportArguments, D, T]{handle: handle, unwrap: q.unwrap, settle: settle})
 	queues := map[string]river.QueueConfig{
 		string(KindSync):   {MaxWorkers: options.Runs},
 		string(KindResync): {MaxWorkers: options.Resyncs},
@@ -407,9 +407,18 @@ type riverWorker[A argued, D riverdriver.Driver[T], T any] struct {
 	river.WorkerDefaults[A]
 	handle handler
 	unwrap func(tx) T
+	settle func(ctx context.Context, id int64)
 }
 
 func (w *riverWorker[A, D, T]) Work(ctx context.Context, job *river.Job[A]) error {
+	err := w.work(ctx, job)
+	if err != nil {
+		w.settle(ctx, job.ID)
+	}
+	return err
+}
+
+func (w *riverWorker[A, D, T]) work(ctx context.Context, job *river.Job[A]) error {
 	return w.handle(ctx, job.Args.job(), func(t tx) error {
 		// A job that was given to somebody else meanwhile, because we were taken for dead, is theirs to complete.
 		outlasting := context.WithoutCancel(ctx)

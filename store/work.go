@@ -35,9 +35,28 @@ func (s *Store) Work(ctx context.Context, options WorkOptions, do func(context.C
 			return err
 		}
 		return s.write(context.WithoutCancel(ctx), "completing a job", finish)
-	})
+	}, s.settleJob)
 	return workers, explain("starting to work on jobs", err)
 }
+
+// settleJob waits until whatever was sent about a job has come to its end, also where its answer was lost. River completes
+// jobs with a statement that sees a row as it was before a change that is just under way, takes that for a defect of its
+// own, and ends the process (river_job.sql, JobSetStateIfRunningMany). It gives up when the context ends.
+func (s *Store) settleJob(ctx context.Context, id int64) {
+	for {
+		// Changing nothing waits for everybody who is changing something.
+		err := s.write(ctx, "settling a job", func(tx tx) error {
+			_, err := tx.exec(ctx, `UPDATE river_job SET state = state WHERE id = $1`, id)
+			return err
+		})
+		if err == nil || s.options.Wait(ctx, settlePause) != nil {
+			return
+		}
+	}
+}
+
+// settlePause is between two tries to reach a store that is away.
+const settlePause = time.Second
 
 // doSync does a project's run, if one is due, and asks for the next one in the transaction that completes the job.
 func (s *Store) doSync(ctx context.Context, job Job, do func(context.Context, Job) error, finish func(tx) error) error {
