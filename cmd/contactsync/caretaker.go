@@ -29,9 +29,9 @@ var (
 
 // newCaretaker brings together what looks after projects.
 func (p *program) newCaretaker(c config.Config, s *systems, watch *progress, told func(int, int, contactsync.StepResult)) (*setup.Caretaker, error) {
-	texts, err := templates.New(c.Templates.Dir)
+	texts, err := readTexts(c)
 	if err != nil {
-		return nil, wrong("templates.dir", err)
+		return nil, err
 	}
 	hook, err := hookMaker(c)
 	if err != nil {

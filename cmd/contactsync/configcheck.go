@@ -11,7 +11,6 @@ import (
 	"contactsync"
 	"contactsync/config"
 	"contactsync/gitlab"
-	"contactsync/templates"
 	"contactsync/zendesk"
 )
 
@@ -58,8 +57,8 @@ func (p *program) configCheck(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := templates.New(settings.Templates.Dir); err != nil {
-		return wrong("templates.dir", err)
+	if _, err := readTexts(settings); err != nil {
+		return err
 	}
 	watch := p.newProgress()
 	defer watch.Close()

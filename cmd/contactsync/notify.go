@@ -61,16 +61,12 @@ func webhookTargets(c config.Notify) (targets []webhookTarget) {
 }
 
 // noticeTargets returns whom operators are told through; nobody where none is configured. The desk is used for a ticket.
-func (p *program) noticeTargets(c config.Config, desk notify.Replier, transport http.RoundTripper) (targets []notify.Target, err error) {
+func (p *program) noticeTargets(c config.Config, texts *templates.Set, desk notify.Replier, transport http.RoundTripper) (targets []notify.Target, err error) {
 	webhooks := webhookTargets(c.Notify)
 	if len(webhooks) == 0 && c.Notify.Ticket == "" {
 		return nil, nil
 	}
-	set, err := templates.New(c.Templates.Dir)
-	if err != nil {
-		return nil, wrong("templates.dir", err)
-	}
-	words := noticeWords{set}
+	words := noticeWords{texts}
 	for _, w := range webhooks {
 		target, err := notify.NewWebhook(notify.WebhookOptions{
 			Name: w.name, Format: w.format, Address: w.address.Reveal(), Words: words, Transport: transport,
@@ -91,7 +87,7 @@ func (p *program) noticeTargets(c config.Config, desk notify.Replier, transport 
 // tells the host.
 func (p *program) newNotices(d *daemon, forge tokenChecker) (*worker.Notices, error) {
 	c := d.settings
-	targets, err := p.noticeTargets(c, d.desk, p.wrapped(d.transport))
+	targets, err := p.noticeTargets(c, d.texts, d.desk, p.wrapped(d.transport))
 	if err != nil || len(targets) == 0 {
 		return nil, err
 	}
@@ -206,7 +202,11 @@ func (p *program) notifyTest(ctx context.Context) error {
 			return err
 		}
 	}
-	targets, err := p.noticeTargets(settings, desk, p.wrapped(transport))
+	texts, err := readTexts(settings)
+	if err != nil {
+		return err
+	}
+	targets, err := p.noticeTargets(settings, texts, desk, p.wrapped(transport))
 	if err != nil {
 		return err
 	}

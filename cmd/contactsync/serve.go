@@ -99,8 +99,8 @@ func (p *program) serve(ctx context.Context, settings config.Config) error {
 
 // audience follows what the service does. What is nil is nobody.
 type audience struct {
-	ended func(contactsync.Run)                   // a run has
-	told  func(project, request int64, err error) // people on GitLab were, or could not be
+	ended func(contactsync.Run) // a run has
+	told  func()                // people on GitLab were, or could not be
 }
 
 // newDaemon brings everything together and tries it, without beginning.
@@ -133,7 +133,11 @@ func (p *program) newDaemon(ctx context.Context, settings config.Config, log *sl
 	}})
 	d.telemetry.Metrics.ReadState(overview{d.store})
 	d.telemetry.Metrics.ReadBudget(d.desk)
-	if d.worker, err = p.newWorker(d, forge, audience); err != nil {
+	resync, err := schedule.Parse(settings.Schedule.Resync)
+	if err != nil {
+		return nil, wrong("schedule.resync", err)
+	}
+	if d.worker, err = p.newWorker(d, forge, resync, audience); err != nil {
 		return nil, err
 	}
 	receiver, err := newReceiver(d, p.Now)
@@ -143,15 +147,7 @@ func (p *program) newDaemon(ctx context.Context, settings config.Config, log *sl
 	mux := http.NewServeMux()
 	receiver.Register(stoppable{mux, d.unlessStopping}) // without a second mux on the way of a hook
 	mux.Handle("/", d.unlessStopping(receiver))
-	resync, err := schedule.Parse(settings.Schedule.Resync)
-	if err != nil {
-		return nil, wrong("schedule.resync", err)
-	}
-	pictures, err := badges(d, resync, p.Now)
-	if err != nil {
-		return nil, err
-	}
-	mux.Handle(web.BadgeRoute, web.Badges(pictures))
+	mux.Handle(web.BadgeRoute, web.Badges(badges(d, resync, p.Now)))
 	mux.Handle("GET /healthz", d.health.Live())
 	mux.Handle("GET /readyz", d.health.Ready())
 	mux.Handle("GET /metrics", d.telemetry.Metrics.Handler())
@@ -243,12 +239,8 @@ func revealed(secrets []config.Secret) []string {
 	return texts
 }
 
-func (p *program) newWorker(d *daemon, forge *gitlab.Client, audience audience) (*worker.Worker, error) {
+func (p *program) newWorker(d *daemon, forge *gitlab.Client, resync schedule.Schedule, audience audience) (_ *worker.Worker, err error) {
 	c := d.settings
-	resync, err := schedule.Parse(c.Schedule.Resync)
-	if err != nil {
-		return nil, wrong("schedule.resync", err)
-	}
 	options := worker.Options{
 		Store: d.store, Pipeline: d.pipeline, Runs: c.Serve.Runs, Keep: store.Retention(c.Retention),
 		Schedule: resync, Spread: c.Schedule.Spread, Linker: d.desk,
@@ -264,7 +256,7 @@ func (p *program) newWorker(d *daemon, forge *gitlab.Client, audience audience) 
 		Reported: func(ctx context.Context, project, request int64, err error, used contactsync.Requests) {
 			d.telemetry.Reported(ctx, project, request, err, used)
 			if audience.told != nil {
-				audience.told(project, request, err)
+				audience.told()
 			}
 		},
 		Log: d.log, Now: p.Now, Wait: outbound.Wait, Jitter: rand.Float64,

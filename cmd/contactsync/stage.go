@@ -100,7 +100,7 @@ func (s *stage) startDaemon(ctx context.Context, p *program, listener net.Listen
 			default: // nobody has looked at the last hundred
 			}
 		},
-		told: func(int64, int64, error) {
+		told: func() {
 			select {
 			case s.told <- struct{}{}:
 			default: // whoever waits looks at all there is

@@ -81,21 +81,26 @@ func noBadge(c config.Config) *warning {
 	}
 }
 
-// newTeller returns nil where people are told nothing.
-func newTeller(c config.Config, s *systems) (*sync.Teller, error) {
-	if reportsOf(c) == "" {
-		return nil, nil
-	}
+// readTexts reads the texts that are configured.
+func readTexts(c config.Config) (*templates.Set, error) {
 	texts, err := templates.New(c.Templates.Dir)
 	if err != nil {
 		return nil, wrong("templates.dir", err)
 	}
+	return texts, nil
+}
+
+// newTeller returns nil where people are told nothing.
+func newTeller(c config.Config, s *systems) *sync.Teller {
+	if reportsOf(c) == "" {
+		return nil
+	}
 	return sync.NewTeller(sync.TellerOptions{
-		Reporter: s.forge, Ledger: s.store, Words: texts, Proposals: s.repository, Pipeline: s.pipeline,
+		Reporter: s.forge, Ledger: s.store, Words: s.texts, Proposals: s.repository, Pipeline: s.pipeline,
 		Branch: c.GitLab.Branch, File: c.GitLab.File,
 		Statuses: c.Report.Statuses, Notes: c.Report.Notes, Requests: c.Report.MergeRequests, Names: c.Report.Names,
 		Pictures: picturesOf(c),
-	}), nil
+	})
 }
 
 // tellTime bounds what a command spends on telling people, when its own work is done.
@@ -123,17 +128,13 @@ func (p *program) tell(ctx context.Context, s *systems, runs ...contactsync.Run)
 }
 
 // badges serves the pictures of badges.
-func badges(d *daemon, resync schedule.Schedule, now func() time.Time) (web.BadgeOptions, error) {
-	texts, err := templates.New(d.settings.Templates.Dir)
-	if err != nil {
-		return web.BadgeOptions{}, wrong("templates.dir", err)
-	}
+func badges(d *daemon, resync schedule.Schedule, now func() time.Time) web.BadgeOptions {
 	return web.BadgeOptions{
 		Sight: func(ctx context.Context, key string) (web.Sight, bool, error) {
 			sight, found, err := d.store.Sight(ctx, key)
 			return web.Sight(sight), found, err
 		},
-		Draw: texts.Badge, Schedule: resync, Spread: d.settings.Schedule.Spread, Now: now,
+		Draw: d.texts.Badge, Schedule: resync, Spread: d.settings.Schedule.Spread, Now: now,
 		Failed: func(err error) { d.log.Error("a badge could not be drawn", "class", contactsync.ClassOf(err)) },
-	}, nil
+	}
 }

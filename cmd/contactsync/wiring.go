@@ -20,6 +20,7 @@ import (
 	"contactsync/gitrepo"
 	"contactsync/store"
 	"contactsync/sync"
+	"contactsync/templates"
 	"contactsync/zendesk"
 )
 
@@ -30,7 +31,8 @@ type systems struct {
 	forge      *gitlab.Client // nil when only the desk may be touched, as is repository
 	repository *gitrepo.Repository
 	pipeline   *sync.Pipeline
-	teller     *sync.Teller // nil where nobody is told anything, or nothing may be written
+	texts      *templates.Set // of what may be written; nil where nothing may be
+	teller     *sync.Teller   // nil where nobody is told anything, or nothing may be written
 	transport  *http.Transport
 	self       int64 // the account that the token for GitLab stands for, 0 while nobody has asked
 }
@@ -126,9 +128,10 @@ func (p *program) connect(ctx context.Context, c config.Config, watch sync.Obser
 	}
 	s.pipeline = sync.New(options)
 	if a == readWrite {
-		if s.teller, err = newTeller(c, s); err != nil {
+		if s.texts, err = readTexts(c); err != nil {
 			return nil, err
 		}
+		s.teller = newTeller(c, s)
 	}
 	return s, nil
 }
